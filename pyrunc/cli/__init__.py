@@ -1,0 +1,1 @@
+"""Command lines: what users type, and the only place that prints."""

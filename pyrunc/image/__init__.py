@@ -1,0 +1,1 @@
+"""Bytes from and to the outside: archives, layouts, registries."""

@@ -1,0 +1,155 @@
+"""What is a launch, as data?
+
+An ordered list of small steps, each one kernel idea, that turns a process into a container.  Python
+compiles it (runtime/plan.py), C executes it (csrc/), `explain` prints it, `--trace` repeats it.  The
+numbers of kinds and stages, and the layout of the buffer, are those of csrc/launcher.h.
+
+Stages, in the order in which they begin:
+    host    the launcher, before clone3: cgroups made, limits written, namespaces joined
+    clone   the launcher: clone3, exactly one step
+    parent  the launcher, after clone3, while the child runs: id maps, veth, then `release`
+    child   the container's first process, from its birth to execve
+"""
+
+from __future__ import annotations
+
+from ..oci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOST = "host"
+CLONE = "clone"
+PARENT = "parent"
+CHILD = "child"
+
+# kind -> the words behind "cannot" in an error message, before the subject
+KINDS: dict[str, str] = {
+    # host
+    "make-cgroup": "make cgroup",  # path
+    "write-cgroup": "write cgroup limit",  # path, data
+    "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
+    "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
+    "join-namespace": "join namespace",  # path or fd, a=CLONE_NEW* type; host or child stage
+    "clone": "clone",  # a=CLONE_NEW* flags, path=v2 cgroup directory to be born in, or ""
+    # parent
+    "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
+    "create-veth": "create veth",  # target=host interface, data=netlink message, a=offset of pid (u32)
+    "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
+    # child: identity and cgroups
+    "wait": "wait for the host",  # a=barrier number
+    "die-with-parent": "tie to the monitor",  # prctl PR_SET_PDEATHSIG SIGKILL, then a getppid check
+    "new-session": "start a session",  # setsid
+    "join-cgroup": "join cgroup",  # path of a v1 tasks file; writes "0"
+    "unshare": "unshare",  # a=CLONE_NEW* flags (cgroup, time)
+    "write-time-offsets": "write time offsets",  # data as in /proc/self/timens_offsets
+    "become-root": "become root of the user namespace",  # setgroups if allowed, setresgid/uid 0
+    "join-keyring": "join session keyring",  # data=name; ENOSYS, EDQUOT, EPERM are no failure
+    # child: network
+    "set-link-up": "bring up",  # target=interface, data=netlink message
+    "add-address": "add address",  # target="ADDR/PREFIX dev IF", data=netlink message
+    "add-route": "add route",  # target="default via GW", data=netlink message
+    # child: mounts.  A target is resolved inside the rootfs (openat2 RESOLVE_IN_ROOT).
+    "set-propagation": "set propagation of",  # target="/" of the mount namespace, a=MS_* flags
+    "attach-rootfs": "attach root filesystem on",  # fd=detached mount, target=host directory
+    "bind-rootfs": "bind root filesystem",  # path=directory on the host; becomes the rootfs
+    "make-directory": "make directory",  # target, a=mode; parents too; existing is fine
+    "mount": "mount",  # path=filesystem type, target, data=options "k=v\0flag\0", a=MOUNT_ATTR_*
+    "mount-cgroups": "mount cgroup view on",  # target, a=MOUNT_ATTR_*, data="name\0hostdir\0"… (v1)
+    "bind": "bind",  # path=source on the host or fd, target, a=MOUNT_ATTR_* to set, flags
+    "set-mount-attributes": "set mount attributes of",  # target, a=set, b=clear, flags RECURSIVE
+    "make-node": "make device",  # target, a=mode with S_IFCHR…, b=makedev; owner data="uid gid"
+    "make-link": "make symbolic link",  # target, path=what it points to; existing is fine
+    "mask": "mask",  # target: file or directory of the rootfs; absent is fine
+    "make-readonly": "make read-only",  # target; absent is fine
+    "open-terminal": "open terminal",  # a=rows<<16|columns (0: unset), b=uid; stdio and /dev/console
+    "pivot-root": "pivot to",  # target=rootfs as shown; then detaches the host's tree
+    # child: settings
+    "set-hostname": "set host name",  # data
+    "set-domainname": "set domain name",  # data
+    "set-sysctl": "set sysctl",  # path "net/ipv4/ip_forward", data; by a procfs of our own
+    "set-rlimit": "set limit",  # target=name, a=resource, data=u64 soft + u64 hard
+    "set-oom-score": "set oom_score_adj to",  # data=number as text
+    "set-umask": "set umask",  # a
+    "set-personality": "set personality",  # a
+    "set-scheduler": "set scheduler",  # data=struct sched_attr
+    "set-io-priority": "set I/O priority",  # a=class<<13|level
+    "change-directory": "change to working directory",  # target; getcwd must be absolute after it
+    "find-command": "find command",  # resolves argv[0] by PATH as the container's user will
+    "await-start": "wait for start",  # path of a FIFO; pyrunc-oci create only
+    # child: privileges, last
+    "set-no-new-privileges": "set no_new_privs",
+    "drop-bounding": "drop capabilities from the bounding set",  # a=mask to keep
+    "set-user": "become user",  # a=uid, b=gid, data=u32 supplementary gids
+    "set-capabilities": "set capabilities",  # data=u64 effective, permitted, inheritable, ambient
+    "install-seccomp": "install seccomp filter",  # data=struct sock_filter[], a=SECCOMP_FILTER_FLAG_*
+    "start-init": "start init",  # --init: fork; the child goes on, the parent reaps and forwards
+    "close-descriptors": "close descriptors",  # a=first one to close (3 + preserved)
+    "execute": "execute",  # data: argv and envp, see `execute`
+}
+
+# flags of a step
+RECURSIVE = 1  # bind: the whole tree (AT_RECURSIVE); set-mount-attributes: below too
+CREATE_FILE = 2  # bind: a missing target is made as an empty file
+CREATE_DIRECTORY = 4  # bind, mount: a missing target is made as a directory
+OPTIONAL = 8  # a failure is recorded in the trace and is no failure of the launch
+NO_FOLLOW = 16  # mount: the target's last component may not be a link (proc, sys, dev)
+
+
+class Step(Record):
+    """One kernel idea.  Which fields a kind reads stands beside it in `KINDS`."""
+
+    kind: str
+    stage: str = CHILD
+    path: str | bytes = ""
+    target: str | bytes = ""
+    data: bytes = b""
+    a: int = 0
+    b: int = 0
+    fd: str = ""  # name of a descriptor in `LaunchPlan.descriptors`, "" for none
+    flags: int = 0
+    note: str = ""  # shown by explain, not sent to C
+
+
+class LaunchPlan(Record):
+    """The whole launch: pure, printable, comparable.
+
+    `descriptors` names what the caller must hand over at spawn ("rootfs", …) in order.  Steps keep the
+    order of the launch: host steps, the clone step, parent steps, child steps.
+    """
+
+    steps: tuple[Step, ...]
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+    descriptors: tuple[str, ...] = ()
+    cgroups: tuple[str, ...] = ()  # absolute directories, removed by the launcher at the end
+
+
+def step_names(plan: LaunchPlan) -> list[str]:
+    """Return one unique name a step: "mount:/proc", "write-cgroup:memory.max", "mask:/proc/keys#2".
+
+    The same names appear in explain, trace, errors and fault points.
+    """
+    names: list[str] = []
+    counts: dict[str, int] = {}
+    for step in plan.steps:
+        subject = _text(step.target or step.path)
+        if step.kind in ("write-cgroup", "join-cgroup", "make-cgroup"):
+            subject = subject.removeprefix("/sys/fs/cgroup/")
+        name = f"{step.kind}:{subject}" if subject else step.kind
+        counts[name] = counts.get(name, 0) + 1
+        names.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
+    return names
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def pack_strings(values: Sequence[str | bytes]) -> bytes:
+    """Join as NUL-terminated strings; raises ValueError for one with a NUL inside."""
+    raw = [v.encode("utf-8", "surrogateescape") if isinstance(v, str) else v for v in values]
+    if any(b"\0" in value for value in raw):
+        raise ValueError("a NUL inside a string")
+    return b"".join(value + b"\0" for value in raw)

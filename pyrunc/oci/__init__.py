@@ -1,0 +1,1 @@
+"""Documents of the OCI specifications as frozen records.  Nothing in here does I/O."""

@@ -1,0 +1,67 @@
+"""Where does everything lie on disk?  The only place that joins these names.
+
+Two trees: `root` lasts (images, layers, containers, the database), `runroot` is gone at reboot, which
+is how a reboot is noticed.  Plain strings, because pathlib is too slow for hot paths.
+"""
+
+from __future__ import annotations
+
+from .oci.record import Record
+
+DEFAULT_ROOT = "/var/lib/pyrunc"
+DEFAULT_RUNROOT = "/run/pyrunc"
+
+
+class Paths(Record):
+    """The two trees of one engine; every method returns an absolute path and touches nothing."""
+
+    root: str = DEFAULT_ROOT
+    runroot: str = DEFAULT_RUNROOT
+
+    # -- what lasts --------------------------------------------------------------------------
+
+    def oci_layout(self) -> str:
+        """Return the OCI image-layout: oci-layout, index.json, blobs/."""
+        return f"{self.root}/oci"
+
+    def layers(self) -> str:
+        """Return the directory of unpacked layers."""
+        return f"{self.root}/layers"
+
+    def containers(self) -> str:
+        """Return the directory of all bundles."""
+        return f"{self.root}/containers"
+
+    def bundle(self, container_id: str) -> str:
+        """Return one container's OCI bundle: config.json, upper/, work/, hosts, exit.json …"""
+        return f"{self.root}/containers/{container_id}"
+
+    def volumes(self) -> str:
+        """Return the directory of volumes."""
+        return f"{self.root}/volumes"
+
+    def database(self) -> str:
+        """Return the SQLite database: names, networks, addresses, volumes, events."""
+        return f"{self.root}/pyrunc.db"
+
+    def seccomp_cache(self) -> str:
+        """Return the directory of compiled seccomp programs."""
+        return f"{self.root}/seccomp"
+
+    def temporary(self) -> str:
+        """Return the directory where everything is built before its rename."""
+        return f"{self.root}/tmp"
+
+    # -- what a reboot ends ------------------------------------------------------------------
+
+    def run_containers(self) -> str:
+        """Return the directory of all run directories."""
+        return f"{self.runroot}/containers"
+
+    def run_dir(self, container_id: str) -> str:
+        """Return one container's run directory: state.json, lock, monitor socket."""
+        return f"{self.runroot}/containers/{container_id}"
+
+    def networks(self) -> str:
+        """Return the directory of what is set up in the kernel, one file a network."""
+        return f"{self.runroot}/networks"

@@ -1,0 +1,1 @@
+"""Bundle in, process out: the runtime specification compiled to a launch plan."""

@@ -1,0 +1,1 @@
+"""What lies on disk: blobs, image names, layers, containers, volumes."""
