@@ -43,7 +43,9 @@ class PyruncError(Exception):
 
     exit_code = 1
 
-    def __init__(self, problem: str, *, subject: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, problem: str, *, subject: str | None = None, hint: str | None = None
+    ) -> None:
         """Keep the parts.  `problem` is the sentence; `subject` names the object it is about."""
         super().__init__(problem)
         self.problem = problem
@@ -74,9 +76,7 @@ class InvalidInput(PyruncError):
 class InvalidSpec(InvalidInput):
     """A document breaks a rule of its specification; `clause` names the rule."""
 
-    def __init__(
-        self, problem: str, *, where: str, clause: str, hint: str | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, where: str, clause: str, hint: str | None = None) -> None:
         """Word as "<where>: <problem> (<clause>)"."""
         super().__init__(f"{where}: {problem} ({clause})", where=where, hint=hint)
         self.clause = clause
@@ -85,9 +85,7 @@ class InvalidSpec(InvalidInput):
 class _Named(PyruncError):
     """An error about one named object of a kind: "container", "image", "network" …"""
 
-    def __init__(
-        self, problem: str, *, kind: str, name: str, hint: str | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, kind: str, name: str, hint: str | None = None) -> None:
         super().__init__(problem, subject=name, hint=hint)
         self.kind = kind
         self.name = name

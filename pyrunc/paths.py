@@ -1,7 +1,7 @@
 """Where does everything lie on disk?  The only place that joins these names.
 
-Two trees: `root` lasts (images, layers, containers, the database), `runroot` is gone at reboot, which
-is how a reboot is noticed.  Plain strings, because pathlib is too slow for hot paths.
+Two trees: `root` lasts (images, layers, containers, the database), `runroot` is gone at reboot,
+which is how a reboot is noticed.  Plain strings, because pathlib is too slow for hot paths.
 """
 
 from __future__ import annotations

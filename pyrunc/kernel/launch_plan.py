@@ -1,8 +1,8 @@
 """What is a launch, as data?
 
-An ordered list of small steps, each one kernel idea, that turns a process into a container.  Python
-compiles it (runtime/plan.py), C executes it (csrc/), `explain` prints it, `--trace` repeats it.  The
-numbers of kinds and stages, and the layout of the buffer, are those of csrc/launcher.h.
+An ordered list of small steps, each one kernel idea, that turns a process into a container.
+Python compiles it (runtime/plan.py), C executes it (csrc/), `explain` prints it, `--trace` repeats
+it.  The numbers of kinds and stages, and the layout of the buffer, are those of csrc/launcher.h.
 
 Stages, in the order in which they begin:
     host    the launcher, before clone3: cgroups made, limits written, namespaces joined
@@ -35,7 +35,7 @@ KINDS: dict[str, str] = {
     "clone": "clone",  # a=CLONE_NEW* flags, path=v2 cgroup directory to be born in, or ""
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
-    "create-veth": "create veth",  # target=host interface, data=netlink message, a=offset of pid (u32)
+    "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
     # child: identity and cgroups
     "wait": "wait for the host",  # a=barrier number
@@ -63,7 +63,7 @@ KINDS: dict[str, str] = {
     "make-link": "make symbolic link",  # target, path=what it points to; existing is fine
     "mask": "mask",  # target: file or directory of the rootfs; absent is fine
     "make-readonly": "make read-only",  # target; absent is fine
-    "open-terminal": "open terminal",  # a=rows<<16|columns (0: unset), b=uid; stdio and /dev/console
+    "open-terminal": "open terminal",  # a=rows<<16|columns (0: unset), b=uid; stdio, /dev/console
     "pivot-root": "pivot to",  # target=rootfs as shown; then detaches the host's tree
     # child: settings
     "set-hostname": "set host name",  # data
@@ -83,7 +83,7 @@ KINDS: dict[str, str] = {
     "drop-bounding": "drop capabilities from the bounding set",  # a=mask to keep
     "set-user": "become user",  # a=uid, b=gid, data=u32 supplementary gids
     "set-capabilities": "set capabilities",  # data=u64 effective, permitted, inheritable, ambient
-    "install-seccomp": "install seccomp filter",  # data=struct sock_filter[], a=SECCOMP_FILTER_FLAG_*
+    "install-seccomp": "install seccomp filter",  # data=struct sock_filter[], a=flags of seccomp(2)
     "start-init": "start init",  # --init: fork; the child goes on, the parent reaps and forwards
     "close-descriptors": "close descriptors",  # a=first one to close (3 + preserved)
     "execute": "execute",  # data: argv and envp, see `execute`
@@ -115,8 +115,8 @@ class Step(Record):
 class LaunchPlan(Record):
     """The whole launch: pure, printable, comparable.
 
-    `descriptors` names what the caller must hand over at spawn ("rootfs", …) in order.  Steps keep the
-    order of the launch: host steps, the clone step, parent steps, child steps.
+    `descriptors` names what the caller must hand over at spawn ("rootfs", …) in order.  Steps keep
+    the order of the launch: host steps, the clone step, parent steps, child steps.
     """
 
     steps: tuple[Step, ...]

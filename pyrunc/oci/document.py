@@ -116,7 +116,7 @@ class _Context:
     memo: dict[str, str] = {}  # noqa: RUF012  # the scanner empties it itself
 
 
-_scan = _json.make_scanner(_Context())
+_scan = _json.make_scanner(_Context())  # type: ignore[arg-type]  # typeshed wants a scanner
 _encode = _json.make_encoder(
     None, _unsupported, _json.encode_basestring, None, ":", ",", False, False, False
 )

@@ -1,0 +1,38 @@
+#!/bin/bash
+# Install from the distribution what pyrunc needs: provision.sh [run] [build] [test] [bench]
+#
+# Idempotent, and quiet and quick when nothing is missing.  Used by the Makefile, by Vagrant and by the
+# image of the test machine; needs Debian or Ubuntu, and root only if something has to be installed.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+sets=("${@:-run}")
+
+wanted() {
+    local IFS='|'
+    sed 's/#.*//' "$here/packages.txt" | awk -v sets="^(${sets[*]})\$" '$1 ~ sets { print $2 }'
+}
+
+missing=()
+while read -r package; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done < <(wanted)
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "provision: cannot install ${missing[*]}: this is neither Debian nor Ubuntu" >&2
+    echo "hint: install what these packages hold by hand (vagrant/packages.txt says why each is there)" >&2
+    exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "provision: cannot install ${missing[*]}: not root" >&2
+    echo "hint: sudo apt-get install ${missing[*]}" >&2
+    exit 1
+fi
+echo "provision: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# Services of the peers (docker, containerd) must not start: the bench starts its own, in private directories.
+apt-get -q update
+apt-get -q -y install --no-install-recommends "${missing[@]}"
