@@ -59,8 +59,8 @@ build: build/.built ## the C parts, beside the sources they belong to
 
 build/.built: $(VENV)/.ready $(C_SOURCES)
 	cmake -S csrc -B build/tree -G Ninja -DCMAKE_BUILD_TYPE=Release \
-	    -DPYRUNC_IN_TREE=ON -DPython_EXECUTABLE=$(abspath $(PYTHON)) --log-level=WARNING
-	cmake --build build/tree
+	    -DPYRUNC_IN_TREE=ON -DPython_EXECUTABLE=$(abspath $(PYTHON)) --log-level=WARNING >/dev/null
+	cmake --build build/tree -- --quiet
 	cmake --install build/tree --prefix $(CURDIR) >/dev/null
 	touch $@
 

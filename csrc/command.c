@@ -1,0 +1,157 @@
+/* command.c: how does `pyrunc` start Python without paying for what it does not need?
+ *
+ * The installed `pyrunc` and `pyrunc-oci` are this program.  It finds the package and its
+ * interpreter by where it lies itself, whatever PATH, HOME and the working directory are, and
+ * replaces itself by
+ *
+ *     python3.X -I -S -X utf8 -c CODE PACKAGE-PARENT NAME ARGUMENT...
+ *
+ * -I and -S spare the site module, and with it every .pth file (2 ms); -c spares the search for a
+ * script's importer (1 ms); -X utf8 makes arguments read the same under every locale.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#if !defined COMMAND_NAME || !defined COMMAND_MODULE || !defined COMMAND_FAILURE
+#error "csrc/CMakeLists.txt says which command this is: its name, its module, its exit code"
+#endif
+#if !defined PYTHON_VERSION || !defined PYTHON_PATH
+#error "csrc/CMakeLists.txt says which Python the package is built for"
+#endif
+
+/* The part between "cannot" and the reason of every message. */
+#define CANNOT_START COMMAND_NAME ": cannot start Python " PYTHON_VERSION
+
+static const char code[] = "import sys\n"
+                           "sys.path.append(sys.argv[1])\n"
+                           "del sys.argv[:2]\n"
+                           "from " COMMAND_MODULE " import main\n"
+                           "sys.exit(main())\n";
+
+/* Where a package lies as seen from its scripts: virtual environments and /usr/local, Debian's
+ * /usr/local, Debian's /usr, and the source tree, where `make build` leaves build/bin/pyrunc. */
+static const char *const package_places[] = {
+    "../lib/python" PYTHON_VERSION "/site-packages",
+    "../lib/python" PYTHON_VERSION "/dist-packages",
+    "../local/lib/python" PYTHON_VERSION "/dist-packages",
+    "../lib/python3/dist-packages",
+    "../..",
+};
+
+static const char *const interpreter_places[] = {
+    PYTHON_PATH,
+    "/usr/bin/python" PYTHON_VERSION,
+    "/usr/local/bin/python" PYTHON_VERSION,
+};
+
+/* Kernel: a program may be started with 0, 1 or 2 closed; the next file it opens would then be its
+ * standard output.  Python would even keep it. */
+static void open_missing_stdio(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+}
+
+/* Join into a buffer of PATH_MAX bytes; false if it does not fit. */
+static bool join(char *into, const char *directory, const char *name)
+{
+    int length = snprintf(into, PATH_MAX, "%s/%s", directory, name);
+    return length > 0 && length < PATH_MAX;
+}
+
+/* The directory of this program, links resolved.  /proc is not needed: the kernel tells a program
+ * the path it was started by. */
+static bool find_own_directory(char *directory)
+{
+    const char *started_by = (const char *)getauxval(AT_EXECFN);
+    ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
+    if (length > 0)
+        directory[length] = '\0';
+    else if (!started_by || !realpath(started_by, directory))
+        return false;
+    char *slash = strrchr(directory, '/');
+    if (!slash)
+        return false;
+    *slash = '\0';
+    return true;
+}
+
+static bool find_package(char *parent, const char *directory)
+{
+    char candidate[PATH_MAX];
+    char entry[PATH_MAX];
+    for (size_t i = 0; i < sizeof package_places / sizeof *package_places; i++) {
+        if (!join(candidate, directory, package_places[i]) || !realpath(candidate, parent))
+            continue;
+        if (join(entry, parent, "pyrunc/cli/entry.py") && access(entry, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A virtual environment's own interpreter first: only it finds the other packages there. */
+static bool find_interpreter(char *interpreter, const char *directory)
+{
+    char mark[PATH_MAX];
+    if (join(mark, directory, "../pyvenv.cfg") && access(mark, R_OK) == 0 &&
+        join(interpreter, directory, "python" PYTHON_VERSION) && access(interpreter, X_OK) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof interpreter_places / sizeof *interpreter_places; i++)
+        if (access(interpreter_places[i], X_OK) == 0)
+            return snprintf(interpreter, PATH_MAX, "%s", interpreter_places[i]) < PATH_MAX;
+    return false;
+}
+
+static int execute(char *interpreter, char *parent, int argc, char **argv)
+{
+    char *leading[] = {interpreter, "-I",         "-S",   "-X",        "utf8",
+                       "-c",        (char *)code, parent, COMMAND_NAME};
+    size_t count = sizeof leading / sizeof *leading;
+    size_t rest = argc > 0 ? (size_t)argc : 1; /* argc is 0 where a caller passes no argv at all */
+    char **arguments = calloc(count + rest, sizeof *arguments);
+    if (!arguments)
+        return ENOMEM;
+    memcpy(arguments, leading, sizeof leading);
+    if (argc > 1)
+        memcpy(arguments + count, argv + 1, (rest - 1) * sizeof *arguments);
+    execv(interpreter, arguments);
+    return errno;
+}
+
+int main(int argc, char **argv)
+{
+    char directory[PATH_MAX];
+    char parent[PATH_MAX];
+    char interpreter[PATH_MAX];
+
+    open_missing_stdio();
+    if (!find_own_directory(directory)) {
+        fprintf(stderr, CANNOT_START ": the directory of this program is unknown\n"
+                                     "hint: mount /proc, or call it by its absolute path\n");
+    } else if (!find_package(parent, directory)) {
+        fprintf(stderr,
+                CANNOT_START
+                ": no package pyrunc belongs to '%s'\n"
+                "hint: install it again with pip; the command and the package go together\n",
+                directory);
+    } else if (!find_interpreter(interpreter, directory)) {
+        fprintf(stderr,
+                CANNOT_START ": not beside '%s', at '" PYTHON_PATH "', in /usr/bin or "
+                             "/usr/local/bin\nhint: install python" PYTHON_VERSION
+                             ", or install pyrunc again with the Python that is there\n",
+                directory);
+    } else {
+        int error = execute(interpreter, parent, argc, argv);
+        fprintf(stderr, CANNOT_START ": '%s': %s\n", interpreter, strerror(error));
+    }
+    return COMMAND_FAILURE;
+}

@@ -1,0 +1,53 @@
+# The commands a user types, and the embedded image.  Included by CMakeLists.txt.
+#
+# Wheel:        scripts go to the environment's bin/, everything else into the package.
+# Source tree:  scripts go to build/bin/, everything else beside the sources (PYRUNC_IN_TREE=ON).
+
+find_file(PYRUNC_MUSL_SPECS musl-gcc.specs
+    PATHS /usr/lib/${CMAKE_SYSTEM_PROCESSOR}-linux-musl /usr/lib/musl/lib /usr/local/musl/lib)
+if(NOT PYRUNC_MUSL_SPECS)
+    message(WARNING "musl-gcc is missing: the commands are linked with the C library, 0.7 MB each")
+endif()
+
+# A static program of one source file, with musl where it is there.
+function(pyrunc_static_program name source)
+    add_executable(${name} ${source})
+    target_compile_options(${name} PRIVATE -std=gnu11 -Os
+        -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wformat=2
+        -Wswitch-enum -fstack-protector-strong)
+    target_link_options(${name} PRIVATE -static -s)
+    if(PYRUNC_MUSL_SPECS)
+        target_compile_options(${name} PRIVATE -specs=${PYRUNC_MUSL_SPECS})
+        target_link_options(${name} PRIVATE -specs=${PYRUNC_MUSL_SPECS})
+    endif()
+endfunction()
+
+function(pyrunc_command name module failure)
+    pyrunc_static_program(${name} command.c)
+    target_compile_definitions(${name} PRIVATE
+        COMMAND_NAME="${name}" COMMAND_MODULE="${module}" COMMAND_FAILURE=${failure}
+        PYTHON_VERSION="${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}"
+        PYTHON_PATH="${Python_EXECUTABLE}")
+endfunction()
+
+pyrunc_command(pyrunc pyrunc.cli.entry 125)
+pyrunc_command(pyrunc-oci pyrunc.cli.oci 1)
+
+pyrunc_static_program(hello hello.c)
+add_custom_command(
+    OUTPUT hello.tar
+    COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/embedded_image.py
+            $<TARGET_FILE:hello> hello.tar
+    DEPENDS hello embedded_image.py
+    COMMENT "Packing the embedded image")
+add_custom_target(embedded-image ALL DEPENDS hello.tar)
+
+if(PYRUNC_IN_TREE)
+    set(PYRUNC_SCRIPTS build/bin)
+elseif(SKBUILD_SCRIPTS_DIR)
+    set(PYRUNC_SCRIPTS ${SKBUILD_SCRIPTS_DIR})
+else()
+    set(PYRUNC_SCRIPTS bin)
+endif()
+install(TARGETS pyrunc pyrunc-oci DESTINATION ${PYRUNC_SCRIPTS})
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hello.tar DESTINATION pyrunc/libexec)
