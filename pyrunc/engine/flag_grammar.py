@@ -1,0 +1,599 @@
+"""What may a user write behind a flag of `run`: numbers, sizes, limits, names, addresses?
+
+One function a flag, from text to value.  Every one is bounded (no value makes it slow or large),
+takes ASCII digits only, and words its refusal as docker does, because scripts match those words.
+Hot: `run` comes through here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
+
+    Parsed = TypeVar("Parsed")
+
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_INT64_MAX = (1 << 63) - 1
+_LINE_LIMIT_BYTES = 64 << 10  # as bufio.Scanner, which reads docker's env files
+_FILE_LIMIT_BYTES = 8 << 20
+_NAME_LIMIT = 255
+_CPU_LIMIT = 8192  # the kernel's NR_CPUS on amd64
+_UID_LIMIT = (1 << 31) - 1  # docker's and podman's; the kernel would take one bit more
+
+ULIMITS = (
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
+    "rss", "rtprio", "rttime", "sigpending", "stack",
+)  # fmt: skip
+
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
+    "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+    "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+    "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
+    "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+)  # fmt: skip
+
+_SYSCTLS = (
+    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
+    "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+)  # fmt: skip
+
+
+def go_quote(text: str) -> str:
+    """Quote as Go's %q: in double quotes, control characters escaped."""
+    escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    parts = []
+    for char in text:
+        if char in escapes:
+            parts.append(escapes[char])
+        elif 0xDC80 <= ord(char) <= 0xDCFF:
+            parts.append(f"\\x{ord(char) - 0xDC00:02x}")
+        elif char.isprintable():
+            parts.append(char)
+        else:
+            code = ord(char)
+            parts.append(f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}")
+    return '"' + "".join(parts) + '"'
+
+
+def invalid_argument(flag: str, raw: str, why: str, *, hint: str | None = None) -> InvalidInput:
+    """Word a bad value as docker's parser does; `flag` as its help shows it ("-m, --memory")."""
+    shown = raw if len(raw) <= 200 else raw[:200] + "…"
+    return InvalidInput(
+        f"invalid argument {go_quote(shown)} for {go_quote(flag)} flag: {why}",
+        where=flag.rpartition(" ")[2],
+        hint=hint,
+    )
+
+
+def each(
+    flag: str, raw_values: Sequence[str], parse: Callable[[str], Parsed]
+) -> tuple[Parsed, ...]:
+    """Parse every value of a repeatable flag; ValueError becomes docker's "invalid argument"."""
+    return tuple(one(flag, raw, parse) for raw in raw_values)
+
+
+def one(flag: str, raw: str, parse: Callable[[str], Parsed]) -> Parsed:
+    """Parse one value; ValueError becomes docker's "invalid argument"."""
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise invalid_argument(flag, raw, str(error)) from None
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def boolean(raw: str) -> bool:
+    """Parse as Go's strconv.ParseBool."""
+    if raw in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if raw in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise ValueError(f"strconv.ParseBool: parsing {go_quote(raw)}: invalid syntax")
+
+
+def integer(raw: str, *, base: int = 0) -> int:
+    """Parse as Go's strconv.ParseInt(raw, base, 64); base 0 knows 0x, 0o, 0b, 017 and 1_000."""
+    digits = raw[1:] if raw[:1] in ("+", "-") else raw
+    if len(digits) > 80:
+        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw[:80])}: value out of range")
+    value = _magnitude(digits, base)
+    if value is None:
+        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw)}: invalid syntax")
+    if raw[:1] == "-":
+        value = -value
+    if not -_INT64_MAX - 1 <= value <= _INT64_MAX:
+        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw)}: value out of range")
+    return value
+
+
+def size_bytes(raw: str) -> int:
+    """Parse a size in binary units: 64m, 1.5g, 512KiB, "5 m"; a bare number is bytes.
+
+    Source: docker/go-units RAMInBytes.
+    """
+    end = max(raw.rfind(char) for char in "0123456789. ")
+    if end < 0:
+        raise ValueError(f"invalid size: '{raw}'")
+    number = raw[:end] if raw[end] == " " else raw[: end + 1]
+    suffix = raw[end + 1 :].lower()
+    value = _decimal(number)
+    if value < 0:
+        raise ValueError(f"invalid size: '{raw}'")
+    if suffix and suffix != "b":
+        if suffix[0] not in _UNITS or suffix[1:] not in ("", "b", "ib"):
+            raise ValueError(f"invalid suffix: '{suffix}'")
+        value *= _UNITS[suffix[0]]
+    if value > _INT64_MAX:
+        raise ValueError(f"invalid size: '{raw}'")
+    return int(value)
+
+
+def swap_bytes(raw: str) -> int:
+    """Parse --memory-swap: a size, or -1 for unlimited."""
+    return -1 if raw == "-1" else size_bytes(raw)
+
+
+def nano_cpus(raw: str) -> int:
+    """Parse --cpus: a decimal or a fraction, exact to a billionth of a processor.
+
+    Source: docker/cli opts.ParseCPUs (math/big.Rat).
+    """
+    top, slash, bottom = raw.partition("/")
+    numerator = _scaled_decimal(top)
+    denominator = _magnitude(bottom, 10) if slash else 1
+    if numerator is None or not denominator or len(bottom) > 30:
+        raise ValueError(f"failed to parse {raw} as a rational number")
+    digits, exponent = numerator
+    exponent += 9
+    value: int = digits * 10 ** max(exponent, 0)
+    divisor: int = denominator * 10 ** max(-exponent, 0)
+    if value % divisor:
+        raise ValueError("value is too precise")
+    return value // divisor
+
+
+def cpu_list(raw: str) -> str:
+    """Check --cpuset-cpus against the host's processors; returns it unchanged.
+
+    Security: CVE-2018-20699: the range is never expanded, and numbers end at 8191.
+    """
+    wanted = _ranges(raw)
+    if wanted is None:
+        raise InvalidInput(f"Invalid value {raw[:200]} for cpuset cpus.", where="--cpuset-cpus")
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
+        available = file.read(4096).strip()
+    online = _ranges(available) or ()
+    for low, high in wanted:
+        if not any(first <= low and high <= last for first, last in online):
+            raise InvalidInput(
+                "Requested CPUs are not available - requested "
+                f"{raw[:200]}, available: {available}.",
+                where="--cpuset-cpus",
+            )
+    return raw
+
+
+def ulimit(raw: str) -> tuple[str, int, int]:
+    """Parse TYPE=SOFT[:HARD] to (type, soft, hard); -1 is unlimited.
+
+    Source: docker/go-units ParseUlimit.
+    """
+    name, equals, limits = raw.partition("=")
+    if not equals:
+        raise ValueError(f"invalid ulimit argument: {raw}")
+    if name not in ULIMITS:
+        raise ValueError(f"invalid ulimit type: {name}")
+    parts = limits.split(":", 2)
+    if len(parts) > 2:
+        raise ValueError(
+            f"too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"
+        )
+    hard = integer(parts[-1], base=10)
+    soft = integer(parts[0], base=10)
+    if hard != -1 and soft == -1:
+        raise ValueError(
+            "ulimit soft limit must be less than or equal to hard limit: "
+            f"soft: -1 (unlimited), hard: {hard}"
+        )
+    if hard != -1 and soft > hard:
+        raise ValueError(
+            f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+        )
+    if soft < -1 or hard < -1:
+        raise ValueError(f"invalid ulimit argument: {raw}")
+    return name, soft, hard
+
+
+# -- names -------------------------------------------------------------------------------------
+
+
+def container_name(raw: str) -> str:
+    """Check --name; a leading slash is tolerated and dropped.
+
+    Source: moby names.RestrictedNameChars.
+    """
+    name = raw.removeprefix("/")
+    plain = name.replace("_", "").replace(".", "").replace("-", "")
+    first = name[:1]
+    is_good = (
+        2 <= len(name) <= _NAME_LIMIT
+        and name.isascii()
+        and first.isalnum()
+        and (plain.isalnum() or not plain)
+    )
+    if not is_good:
+        raise InvalidInput(
+            f"Invalid container name ({raw[:_NAME_LIMIT]}), "
+            "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            where="--name",
+        )
+    return name
+
+
+def host_name(raw: str, flag: str = "--hostname") -> str:
+    """Check a host or domain name: at most 64 bytes, letters, digits, `-._` only.
+
+    Security: the name is written into /etc/hosts, where a blank or newline would forge a line.
+    """
+    plain = raw.replace("_", "").replace(".", "").replace("-", "")
+    if len(raw) > 64 or not raw.isascii() or not plain.isalnum():
+        raise InvalidInput(f"invalid hostname format: {raw[:_NAME_LIMIT]}", where=flag)
+    return raw
+
+
+def user(raw: str) -> str:
+    """Check --user: NAME|UID[:GROUP|GID]; "1:" means "1", ":1" keeps the image's user.
+
+    Security: CVE-2024-40635, CVE-2026-30892: a number is parsed exactly or refused.
+    """
+    name, colon, group = raw.partition(":")
+    for part in (name, group):
+        _check_identity(part, raw, "--user")
+    return f"{name}:{group}" if colon and group else name
+
+
+def group(raw: str) -> str:
+    """Check --group-add: a group's name or number."""
+    if not raw:
+        raise InvalidInput("invalid group: ''", where="--group-add")
+    _check_identity(raw, raw, "--group-add")
+    return raw
+
+
+def capability(raw: str, flag: str) -> str:
+    """Return "CAP_X" or "ALL"; any case, prefix optional."""
+    name = raw.strip().upper()
+    if name == "ALL":
+        return name
+    bare = name.removeprefix("CAP_")
+    if bare not in CAPABILITIES:
+        which = "CapAdd" if flag == "--cap-add" else "CapDrop"
+        raise InvalidInput(
+            f"invalid {which}: unknown capability: {go_quote('CAP_' + bare[:64])}", where=flag
+        )
+    return f"CAP_{bare}"
+
+
+def signal_number(raw: str) -> int:
+    """Return the number of a signal: 15, TERM, SIGTERM, RTMIN+3 in any case.
+
+    Raises: InvalidInput with docker's words.
+    """
+    import _signal
+
+    name = raw.upper().removeprefix("SIG")
+    if name.isascii() and name.isdigit() and len(name) <= 3:
+        number = int(name)
+    elif name.startswith(("RTMIN", "RTMAX")):
+        number = _real_time_signal(name)
+    elif name.isascii() and name.isalnum():
+        found = vars(_signal).get(f"SIG{name}", 0)
+        number = int(found) if isinstance(found, int) else 0
+    else:
+        number = 0
+    if not 1 <= number <= 64:
+        raise InvalidInput(f"invalid signal: {raw[:64]}", where="--stop-signal")
+    return number
+
+
+def sysctl(raw: str) -> tuple[str, str]:
+    """Parse KEY=VALUE; only keys that belong to a namespace.
+
+    Source: docker/cli opts.ValidateSysctl.
+    Security: an empty or ".." component would leave the tree that the prefix promises.
+    """
+    key, equals, value = raw.partition("=")
+    is_named = key in _SYSCTLS or key.startswith(("net.", "fs.mqueue."))
+    parts = key.replace("/", ".").split(".")
+    if not equals or not is_named or not all(_is_word(part) for part in parts) or "\0" in value:
+        raise ValueError(f"sysctl '{raw}' is not allowed")
+    return key, value
+
+
+def label(raw: str) -> tuple[str, str]:
+    """Parse KEY[=VALUE]."""
+    key, _, value = raw.partition("=")
+    key = key.lstrip(" \t")
+    if not key:
+        raise ValueError(f"invalid label '{raw}': empty name")
+    if " " in key or "\t" in key:
+        raise ValueError(f"label '{key}' contains whitespaces")
+    return key, value
+
+
+# -- addresses ---------------------------------------------------------------------------------
+
+
+def ip_address(raw: str) -> str:
+    """Check an IPv4 or IPv6 address; blanks around it go."""
+    text = raw.strip()
+    if not _is_ip(text):
+        raise ValueError(f"IP address is not correctly formatted: {raw}")
+    return text
+
+
+def extra_host(raw: str) -> tuple[str, str]:
+    """Parse HOST:IP or HOST=IP to (host, address); "host-gateway" stays as it is."""
+    host, separator, address = raw.partition("=")
+    if not separator:
+        host, separator, address = raw.partition(":")
+    if not separator or not host or ":" in host or not _is_word(host):
+        raise ValueError(f"bad format for add-host: {go_quote(raw)}")
+    if address == "host-gateway":
+        return host, address
+    if len(address) > 2 and address[0] == "[" and address[-1] == "]":
+        address = address[1:-1]
+    if not _is_ip(address):
+        raise ValueError(f"invalid IP address in add-host: {go_quote(address)}")
+    return host, address
+
+
+def dns_search(raw: str) -> str:
+    """Check a search domain; "." means none."""
+    text = raw.strip()
+    if text == ".":
+        return text
+    labels = text.removesuffix(".").split(".")
+    is_good = 0 < len(text) <= 254 and all(
+        0 < len(part) <= 63 and _is_word(part) and part[0] != "-" for part in labels
+    )
+    if not is_good:
+        raise ValueError(f"{raw} is not a valid domain")
+    return text
+
+
+def dns_option(raw: str) -> str:
+    """Check an option of resolv.conf: one word."""
+    if not raw or not all(char.isascii() and char.isprintable() and char != " " for char in raw):
+        raise InvalidInput(f"invalid DNS option {go_quote(raw[:200])}", where="--dns-option")
+    return raw
+
+
+# -- environment -------------------------------------------------------------------------------
+
+
+def environment(
+    raw_files: Sequence[str], raw_values: Sequence[str], environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Merge --env-file and -e, in this order, the last of a name winning.
+
+    "K=V" sets; a bare "K" in the result means that the image's K is taken away.
+    """
+    merged: dict[str, str] = {}
+    for path in raw_files:
+        for item in environment_file(path, environ):
+            merged[item.partition("=")[0]] = item
+    for raw in raw_values:
+        name, equals, _ = raw.partition("=")
+        if not name:
+            raise invalid_argument("-e, --env", raw, f"invalid environment variable: {raw}")
+        has_value = not equals and name in environ
+        merged[name] = f"{name}={environ[name]}" if has_value else raw
+    return tuple(merged.values())
+
+
+def environment_file(path: str, environ: Mapping[str, str]) -> list[str]:
+    """Read "K=V" lines; a bare K takes the user's own value, or is left out.
+
+    Source: docker/cli pkg/kvfile.
+    """
+    result = []
+    raw = read_file(path, f"invalid env file ({path}): ", missing="")
+    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, raw_line in enumerate(lines, 1):
+        if len(raw_line) >= _LINE_LIMIT_BYTES:
+            raise InvalidInput(
+                f"invalid env file ({path}): bufio.Scanner: token too long", where="--env-file"
+            )
+        try:
+            line = raw_line.removesuffix(b"\r").decode("utf-8").lstrip()
+        except UnicodeDecodeError:
+            shown = " ".join(str(byte) for byte in raw_line[:64])
+            raise InvalidInput(
+                f"invalid env file ({path}): invalid utf8 bytes at line {number}: [{shown}]",
+                where="--env-file",
+            ) from None
+        if not line or line[0] == "#":
+            continue
+        name, equals, _ = line.partition("=")
+        why = ""
+        if not name:
+            why = f"no variable name on line '{line[:200]}'"
+        elif " " in name or "\t" in name:
+            why = f"variable '{name[:200]}' contains whitespaces"
+        elif "\0" in line:
+            why = f"NUL inside line {number}"
+        if why:
+            raise InvalidInput(f"invalid env file ({path}): {why}", where="--env-file")
+        if equals:
+            result.append(line)
+        elif name in environ:
+            result.append(f"{name}={environ[name]}")
+    return result
+
+
+def read_file(path: str, context: str, *, missing: str | None = None) -> bytes:
+    """Read a user's file, at most 8 MiB; pipes (`<(…)`) are welcome.
+
+    `context` comes before the reason, `missing` in its place when the file can't even be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        why = _reason(error)
+        prefix = context if missing is None else missing
+        raise InvalidInput(f"{prefix}open {path}: {why}", subject=path) from error
+    try:
+        chunks = []
+        total = 0
+        while chunk := os.read(descriptor, 1 << 16):
+            chunks.append(chunk)
+            total += len(chunk)
+            if total > _FILE_LIMIT_BYTES:
+                raise InvalidInput(f"{context}more than {_FILE_LIMIT_BYTES} bytes", subject=path)
+    except OSError as error:
+        raise InvalidInput(f"{context}read {path}: {_reason(error)}", subject=path) from error
+    finally:
+        os.close(descriptor)
+    return b"".join(chunks)
+
+
+# -- helpers -----------------------------------------------------------------------------------
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno:
+        text = os.strerror(error.errno)
+        return text[:1].lower() + text[1:]
+    return "invalid argument"
+
+
+def _magnitude(digits: str, base: int) -> int | None:
+    """Parse digits without a sign; None for a syntax error."""
+    if not digits or not digits.isascii() or not digits.replace("_", "").isalnum():
+        return None
+    if base == 10:
+        return int(digits) if digits.isdigit() else None
+    if "__" in digits or digits[-1] == "_" or digits[0] == "_":
+        return None
+    if (digits[0] == "0" and digits[1:2].isdigit()) or digits[:2] == "0_":
+        digits = "0o" + digits[1:].removeprefix("_")
+    try:
+        return int(digits, 0)
+    except ValueError:
+        return None
+
+
+def _scaled_decimal(text: str) -> tuple[int, int] | None:
+    """Parse [+-]digits[.digits][e[+-]digits] to (digits, power of ten), bounded."""
+    mantissa, marker, raw_exponent = text.lower().partition("e")
+    sign = -1 if mantissa[:1] == "-" else 1
+    mantissa = mantissa[1:] if mantissa[:1] in ("+", "-") else mantissa
+    whole, _, fraction = mantissa.partition(".")
+    digits = whole + fraction
+    if not digits or len(digits) > 40 or not (digits.isascii() and digits.isdigit()):
+        return None
+    exponent = 0
+    if marker:
+        bare = raw_exponent[1:] if raw_exponent[:1] in ("+", "-") else raw_exponent
+        if not bare or len(bare) > 3 or not (bare.isascii() and bare.isdigit()):
+            return None
+        exponent = int(raw_exponent)
+    return sign * int(digits), exponent - len(fraction)
+
+
+def _decimal(text: str) -> float:
+    """Parse as Go's strconv.ParseFloat, decimal notation only."""
+    is_plain = bool(text) and all(char in "0123456789.eE+-" for char in text)
+    try:
+        value = float(text if is_plain else "")
+    except ValueError:
+        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(text)}: invalid syntax") from None
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(text)}: value out of range")
+    return value
+
+
+def _ranges(text: str) -> list[tuple[int, int]] | None:
+    """Parse "0-2,5" to pairs, without expanding; None if malformed or above the kernel's limit."""
+    result = []
+    if len(text) > 4096:
+        return None
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        bounds = (low, high if dash else low)
+        if not all(b.isascii() and b.isdigit() and len(b) <= 4 for b in bounds):
+            return None
+        first, last = int(bounds[0]), int(bounds[1])
+        if first > last or last >= _CPU_LIMIT:
+            return None
+        result.append((first, last))
+    return result
+
+
+def _check_identity(part: str, raw: str, flag: str) -> None:
+    shown = raw[:_NAME_LIMIT]
+    if part.isascii() and part.isdigit():
+        if len(part) > 10 or int(part) > _UID_LIMIT:
+            raise InvalidInput(
+                f"uids and gids must be in range 0-{_UID_LIMIT}: {go_quote(shown)}", where=flag
+            )
+        return
+    is_good = (
+        len(part) <= _NAME_LIMIT
+        and part[:1] not in ("+", "-")
+        and all(char.isprintable() and char not in " :,/\\" for char in part)
+    )
+    if not is_good:
+        raise InvalidInput(f"invalid user or group: {go_quote(shown)}", where=flag)
+
+
+def _real_time_signal(name: str) -> int:
+    # Kernel: glibc keeps 32 and 33 for itself, so SIGRTMIN is 34 for every program (signal(7)).
+    base, direction = (34, "+") if name.startswith("RTMIN") else (64, "-")
+    offset = name[5:]
+    if not offset:
+        return base
+    digits = offset[1:]
+    if offset[0] != direction or not (digits.isascii() and digits.isdigit()) or len(digits) > 2:
+        return 0
+    if int(digits) > 30:
+        return 0
+    return base + int(digits) if direction == "+" else base - int(digits)
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and all(
+        char.isascii() and (char.isalnum() or char in "-_.@") for char in text
+    )
+
+
+def _is_ip(text: str) -> bool:
+    if ":" not in text:
+        parts = text.split(".")
+        return len(parts) == 4 and all(
+            part.isascii()
+            and part.isdigit()
+            and len(part) <= 3
+            and int(part) <= 255
+            and (part == "0" or part[0] != "0")
+            for part in parts
+        )
+    from _socket import AF_INET6, inet_pton
+
+    if not text.isascii() or "%" in text or len(text) > 45:
+        return False
+    try:
+        inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,250 @@
+"""What may a user write behind -v, --tmpfs and --device?
+
+Hot: `run` comes through here.  Paths are only cleaned here; they are resolved in the launch, by
+directory descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidInput, Unsupported
+from ..oci.record import Record
+from .flag_grammar import go_quote, one, size_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_VOLUME_OPTIONS = {
+    "ro": "access", "rw": "access", "z": "relabel", "Z": "relabel", "nocopy": "copy",
+    "cached": "consistency", "delegated": "consistency", "consistent": "consistency",
+    "default": "consistency", **dict.fromkeys(_PROPAGATIONS, "propagation"),
+}  # fmt: skip
+_TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
+# The later of two options of one class wins.
+_TMPFS_FLAGS = {
+    "ro": "ro", "rw": "ro", "suid": "suid", "nosuid": "suid", "dev": "dev", "nodev": "dev",
+    "exec": "exec", "noexec": "exec", "sync": "sync", "async": "sync", "atime": "atime",
+    "noatime": "atime", "relatime": "atime", "strictatime": "atime", "diratime": "diratime",
+    "nodiratime": "diratime", "mand": "mand", "nomand": "mand", "dirsync": "dirsync",
+}  # fmt: skip
+_TMPFS_DATA = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
+# Security: a mount over /proc or the terminals would let LSM labels and the console go astray
+# (CVE-2019-16884, CVE-2025-52565).  These files are what lxcfs replaces; runc allows the same.
+_PROC_FILES = (
+    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
+    "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+)  # fmt: skip
+
+
+class BindMount(Record):
+    """-v HOST:CONTAINER: a directory or file of the host, seen in the container."""
+
+    source: str  # absolute, cleaned
+    target: str  # absolute, cleaned; never "/"
+    read_only: bool = False
+    propagation: str = "rprivate"
+    relabel: str = ""  # "z", "Z": only SELinux has a use for it
+    create_source: bool = True  # a missing source is made as a directory, root's
+
+
+class TmpfsMount(Record):
+    """--tmpfs PATH[:OPTIONS]: options merged with docker's defaults, each class once."""
+
+    target: str
+    options: tuple[str, ...] = _TMPFS_DEFAULTS
+
+
+class Device(Record):
+    """--device HOST[:CONTAINER][:rwm]."""
+
+    source: str
+    target: str
+    permissions: str = "rwm"
+
+
+def bind_mount(raw: str, environ: Mapping[str, str]) -> BindMount:
+    """Parse -v HOST:CONTAINER[:OPTIONS].
+
+    Raises: Unsupported for named and anonymous volumes, which a later version brings.
+    """
+    if not raw:
+        raise InvalidInput("invalid empty volume spec", where="--volume")
+    parts = raw.split(":", 3)
+    if len(parts) > 3 or "\0" in raw or not all(parts):
+        raise _bad_volume(raw)
+    source = parts[0]
+    target = parts[1] if len(parts) > 1 else source
+    if len(parts) == 1 or not _is_path(source):
+        _check_volume_name(source, raw, anonymous=len(parts) == 1)
+        raise Unsupported(
+            f"volumes are not supported yet: {go_quote(raw[:200])}",
+            feature="volumes",
+            hint="give a directory of the host as an absolute path: -v /host/dir:/container/dir",
+        )
+    chosen = _volume_options(parts[2] if len(parts) > 2 else "", raw)
+    return BindMount(
+        source=_host_path(source, environ),
+        target=_container_path(target, f"invalid volume specification: '{raw[:200]}': "),
+        read_only=chosen.get("access") == "ro",
+        propagation=chosen.get("propagation", "rprivate"),
+        relabel=chosen.get("relabel", ""),
+    )
+
+
+def tmpfs_mount(raw: str) -> TmpfsMount:
+    """Parse --tmpfs PATH[:OPTIONS].
+
+    Source: moby volume/mounts, mount.MergeTmpfsOptions.
+    """
+    target, _, raw_options = raw.partition(":")
+    flags: dict[str, str] = {_TMPFS_FLAGS[option]: option for option in _TMPFS_DEFAULTS}
+    data: dict[str, str] = {}
+    for option in raw_options.split(",") if raw_options else ():
+        name, equals, value = option.partition("=")
+        if option in _TMPFS_FLAGS:
+            flags[_TMPFS_FLAGS[option]] = option
+        elif equals and name in _TMPFS_DATA:
+            data[name] = f"{name}={_tmpfs_value(name, value, raw)}"
+        elif option != "defaults":
+            raise InvalidInput(f"Invalid tmpfs option [{go_quote(option[:100])}]", where="--tmpfs")
+    if len(raw) > 4096 or "\0" in raw:
+        raise InvalidInput("invalid tmpfs specification", where="--tmpfs")
+    return TmpfsMount(
+        target=_container_path(target, f"invalid tmpfs specification: '{raw[:200]}': "),
+        options=(*flags.values(), *data.values()),
+    )
+
+
+def device(raw: str) -> Device:
+    """Parse --device HOST[:CONTAINER][:rwm].
+
+    Source: docker/cli ValidateDevice, ParseDevice.
+    """
+    parts = raw.split(":", 3)
+    if len(parts) > 3 or not parts[0] or "\0" in raw:
+        raise InvalidInput(f"bad format for path: {raw[:200]}", where="--device")
+    if parts[0][0] != "/" and "=" in raw and "/" in raw.partition("=")[0]:
+        raise Unsupported(
+            f"CDI devices are not supported yet: {go_quote(raw[:200])}", feature="--device CDI"
+        )
+    source, target, permissions = parts[0], parts[0], "rwm"
+    if len(parts) == 2 and _is_permissions(parts[1]):
+        permissions = parts[1]
+    elif len(parts) >= 2:
+        target = parts[1]
+    if len(parts) == 3:
+        permissions = parts[2]
+        if not _is_permissions(permissions):
+            raise InvalidInput(f"bad mode specified: {permissions[:64]}", where="--device")
+    if target[:1] != "/":
+        raise InvalidInput(f"{target[:200]} is not an absolute path", where="--device")
+    if source[:1] != "/":
+        raise InvalidInput(f"{source[:200]} is not an absolute path", where="--device")
+    return Device(
+        source=clean(source),
+        target=_container_path(target, f"bad format for path: {raw[:200]}: "),
+        permissions=permissions,
+    )
+
+
+def clean(path: str) -> str:
+    """Clean an absolute path lexically, as Go's path.Clean: no "//", ".", or ".."."""
+    result: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del result[-1:]
+        elif part not in ("", "."):
+            result.append(part)
+    return "/" + "/".join(result)
+
+
+def _is_path(source: str) -> bool:
+    return source[0] in "/." or source == "~" or source.startswith("~/")
+
+
+def _host_path(source: str, environ: Mapping[str, str]) -> str:
+    if source[0] == "~":
+        source = environ.get("HOME", "/root") + source[1:]
+    if source[0] != "/":
+        try:
+            source = f"{os.getcwd()}/{source}"  # pathlib is too slow here
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot resolve {source!r}: the working directory is gone", where="--volume"
+            ) from error
+    return clean(source)
+
+
+def _container_path(raw: str, context: str) -> str:
+    if raw[:1] != "/":
+        raise InvalidInput(
+            f"{context}invalid mount path: '{raw[:200]}' mount path must be absolute"
+        )
+    target = clean(raw)
+    if target == "/":
+        raise InvalidInput(f"{context}invalid specification: destination can't be '/'")
+    refused = ("/proc", "/dev/pts", "/dev/console", "/dev/ptmx")
+    is_below = target in refused or target.startswith(("/proc/", "/dev/pts/"))
+    if is_below and target not in _PROC_FILES:
+        raise InvalidInput(f"{context}cannot mount over {target!r}: the container needs its own")
+    return target
+
+
+def _volume_options(text: str, raw: str) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for option in text.split(",") if text else ():
+        kind = _VOLUME_OPTIONS.get(option)
+        if kind is None or kind in chosen or kind == "copy":
+            raise InvalidInput(
+                f"invalid volume specification: '{raw[:200]}': invalid mode: {text[:200]}",
+                where="--volume",
+            )
+        chosen[kind] = option
+    return chosen
+
+
+def _check_volume_name(name: str, raw: str, *, anonymous: bool) -> None:
+    if anonymous:
+        _container_path(name, f"invalid volume specification: '{raw[:200]}': ")
+        return
+    plain = name.replace("_", "").replace(".", "").replace("-", "")
+    if not (name.isascii() and name[:1].isalnum() and plain.isalnum() and len(name) > 1):
+        raise InvalidInput(
+            f"{go_quote(name[:200])} includes invalid characters for a local volume name, only "
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path",
+            where="--volume",
+        )
+
+
+def _bad_volume(raw: str) -> InvalidInput:
+    return InvalidInput(f"invalid volume specification: '{raw[:200]}'", where="--volume")
+
+
+def _tmpfs_value(name: str, value: str, raw: str) -> str:
+    if name == "size":
+        return (
+            value
+            if value.endswith("%") and _is_number(value[:-1])
+            else str(one("--tmpfs", value, size_bytes))
+        )
+    is_octal = name == "mode" and _is_number(value) and not set(value) & {"8", "9"}
+    if is_octal or (name in ("uid", "gid", "nr_inodes", "nr_blocks") and _is_number(value)):
+        return value
+    if name == "mpol" and value and all(c.isascii() and (c.isalnum() or c in ":=-") for c in value):
+        return value
+    raise InvalidInput(
+        f"Invalid tmpfs option [{go_quote(name)} {go_quote(value[:100])}]", where="--tmpfs"
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
+def _is_permissions(text: str) -> bool:
+    return 0 < len(text) <= 3 and set(text) <= set("rwm") and len(set(text)) == len(text)
