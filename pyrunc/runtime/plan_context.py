@@ -1,0 +1,34 @@
+"""What does a launch need to know that is neither in the spec nor a fact of the host?"""
+
+from __future__ import annotations
+
+from ..oci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..oci.network_messages import NetworkMessages
+
+ROOTFS_DESCRIPTOR = "rootfs"
+START_DESCRIPTOR = "start"
+
+
+class LaunchContext(Record):
+    """The decisions of one launch.
+
+    The root filesystem is the detached mount behind the descriptor "rootfs" (`rootfs` is ""), or the
+    directory `rootfs` on the host.  A detached mount is attached on `attach_directory`, in the
+    container's own mount namespace only.
+    """
+
+    container_id: str
+    bundle: str
+    rootfs: str = ""
+    attach_directory: str = ""
+    seccomp_program: bytes | None = None  # linux.seccomp, compiled; None where the spec has none
+    network: NetworkMessages | None = None
+    use_init: bool = False
+    start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
+    with_monitor: bool = True
+    terminal_rows: int = 0
+    terminal_columns: int = 0
+    preserved_descriptors: int = 0  # 3 and above that the command keeps
