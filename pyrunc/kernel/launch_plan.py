@@ -27,7 +27,7 @@ CHILD = "child"
 # kind -> the words behind "cannot" in an error message, before the subject
 KINDS: dict[str, str] = {
     # host
-    "make-cgroup": "make cgroup",  # path
+    "make-cgroup": "make cgroup",  # path; parents too; existing is fine
     "write-cgroup": "write cgroup limit",  # path, data
     "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
     "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
@@ -39,7 +39,8 @@ KINDS: dict[str, str] = {
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
     # child: identity and cgroups
     "wait": "wait for the host",  # a=barrier number
-    "die-with-parent": "tie to the monitor",  # prctl PR_SET_PDEATHSIG SIGKILL, then a getppid check
+    "die-with-parent": "tie to the monitor",  # prctl PR_SET_PDEATHSIG SIGKILL, then a getppid check;
+    # only in plans with a monitor
     "new-session": "start a session",  # setsid
     "join-cgroup": "join cgroup",  # path of a v1 tasks file; writes "0"
     "unshare": "unshare",  # a=CLONE_NEW* flags (cgroup, time)
@@ -51,15 +52,22 @@ KINDS: dict[str, str] = {
     "add-address": "add address",  # target="ADDR/PREFIX dev IF", data=netlink message
     "add-route": "add route",  # target="default via GW", data=netlink message
     # child: mounts.  A target is resolved inside the rootfs (openat2 RESOLVE_IN_ROOT).
-    "set-propagation": "set propagation of",  # target="/" of the mount namespace, a=MS_* flags
+    # target, a=MS_* flags with MS_REC.  Before the rootfs is attached: a directory of the host, "/" or
+    # one whose mount is meant (the mount that holds it); afterwards: a mount inside the rootfs.
+    "set-propagation": "set propagation of",
     "attach-rootfs": "attach root filesystem on",  # fd=detached mount, target=host directory
     "bind-rootfs": "bind root filesystem",  # path=directory on the host; becomes the rootfs
     "make-directory": "make directory",  # target, a=mode; parents too; existing is fine
     "mount": "mount",  # path=filesystem type, target, data=options "k=v\0flag\0", a=MOUNT_ATTR_*
-    "mount-cgroups": "mount cgroup view on",  # target, a=MOUNT_ATTR_*, data="name\0hostdir\0"… (v1)
-    "bind": "bind",  # path=source on the host or fd, target, a=MOUNT_ATTR_* to set, flags
+    # v1: a tmpfs on target that holds binds; target, a=MOUNT_ATTR_*, data="name\0hostdir\0"…; where
+    # hostdir does not begin with "/", it is what a symbolic link `name` points to
+    "mount-cgroups": "mount cgroup view on",
+    # path=source on the host or fd, target, a=MOUNT_ATTR_* to set on the top mount, b=those to set on
+    # the whole tree, flags; CREATE_FILE with CREATE_DIRECTORY: whichever the source is
+    "bind": "bind",
     "set-mount-attributes": "set mount attributes of",  # target, a=set, b=clear, flags RECURSIVE
-    "make-node": "make device",  # target, a=mode with S_IFCHR…, b=makedev; owner data="uid gid"
+    # target, a=mode with S_IFCHR…, b=device number as mknod(2) takes it; data=u32 uid, u32 gid
+    "make-node": "make device",
     "make-link": "make symbolic link",  # target, path=what it points to; existing is fine
     "mask": "mask",  # target: file or directory of the rootfs; absent is fine
     "make-readonly": "make read-only",  # target; absent is fine
@@ -76,8 +84,11 @@ KINDS: dict[str, str] = {
     "set-scheduler": "set scheduler",  # data=struct sched_attr
     "set-io-priority": "set I/O priority",  # a=class<<13|level
     "change-directory": "change to working directory",  # target; getcwd must be absolute after it
-    "find-command": "find command",  # resolves argv[0] by PATH as the container's user will
-    "await-start": "wait for start",  # path of a FIFO; pyrunc-oci create only
+    # resolves argv[0] by the environment's PATH as a=uid, b=gid, data=u32 supplementary gids may
+    "find-command": "find command",
+    # fd=FIFO, opened O_RDONLY|O_NONBLOCK by the caller: polls until it holds a byte, reads that;
+    # path is its name, for explain.  pyrunc-oci create only; mode "create" ends when it is reached.
+    "await-start": "wait for start",
     # child: privileges, last
     "set-no-new-privileges": "set no_new_privs",
     "drop-bounding": "drop capabilities from the bounding set",  # a=mask to keep

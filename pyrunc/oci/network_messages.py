@@ -1,6 +1,6 @@
 """What must be told to the kernel to attach one container to a network, ready-made?
 
-The network layer encodes it, the plan carries it, the launcher sends it; nobody in between reads it.
+The network layer encodes it, the plan carries it, the launcher sends it; nobody else reads it.
 """
 
 from __future__ import annotations

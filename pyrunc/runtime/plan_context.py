@@ -15,8 +15,8 @@ START_DESCRIPTOR = "start"
 class LaunchContext(Record):
     """The decisions of one launch.
 
-    The root filesystem is the detached mount behind the descriptor "rootfs" (`rootfs` is ""), or the
-    directory `rootfs` on the host.  A detached mount is attached on `attach_directory`, in the
+    The root filesystem is the detached mount behind the descriptor "rootfs" (`rootfs` is ""), or
+    the directory `rootfs` on the host.  A detached mount is attached on `attach_directory`, in the
     container's own mount namespace only.
     """
 
