@@ -28,6 +28,14 @@ class Paths(Record):
         """Return the directory of unpacked layers."""
         return f"{self.root}/layers"
 
+    def images(self) -> str:
+        """Return the directory of the images' hot forms, one file an ImageID."""
+        return f"{self.root}/images"
+
+    def locks(self) -> str:
+        """Return the directory of lock files."""
+        return f"{self.root}/locks"
+
     def containers(self) -> str:
         """Return the directory of all bundles."""
         return f"{self.root}/containers"

@@ -1,0 +1,257 @@
+"""Which images are there, and which one does a user's word mean?
+
+index.json of the OCI image-layout is the truth for names (full references in the annotation
+`org.opencontainers.image.ref.name`), replaced by rename under a lock.  Beside the layout lies one
+hot form an ImageID.  Hot: `resolve` is on the way of every `run`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidInput, NotFound
+from ..oci import document
+from ..oci.digest import is_hex
+from ..oci.image_record import ImageRecord
+from ..oci.reference import Reference, parse_full, parse_reference
+from .atomic import make_directory, replace_file
+from .locks import locked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..paths import Paths
+
+REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_ID = "io.pyrunc.image.id"  # the config's digest, so that nobody has to open the manifest
+
+_INDEX_MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
+_INDEX_LIMIT_BYTES = 64 << 20
+
+
+def resolve(paths: Paths, word: str) -> ImageRecord:
+    """Find the image that a name, an ID, a prefix of an ID or a name@digest stands for.
+
+    A name shadows a prefix that looks like hexadecimal digits.
+    Raises: NotFound and InvalidInput in docker's words.
+    """
+    entries = _entries(paths)
+    entry = _find(entries, word)
+    return _record(paths, entry, entries)
+
+
+def list_images(paths: Paths) -> list[ImageRecord]:
+    """Return every image once, in the order of index.json; names may be empty."""
+    entries = _entries(paths)
+    first = {entry_id(entry): entry for entry in reversed(entries)}
+    return [
+        _record(paths, entry, entries)
+        for entry in entries
+        if first[entry_id(entry)] is entry and entry_id(entry)
+    ]
+
+
+def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[str]:
+    """Make an image known under `record.names`, or without one.
+
+    `descriptor` is the manifest's.  Layers and blobs must be in their places already; this is the
+    last step of a load, durable when it returns.
+    Returns: the names that stood for another image before.
+    """
+    make_directory(paths.images())
+    hot = record.replace(names=(), manifest_digest="").as_dict()
+    replace_file(_hot_path(paths, record.id), document.dump(hot))
+    moved: list[str] = []
+    with index_lock(paths):
+        entries = _entries(paths)
+        for name in record.names or ("",):
+            moved += _put(entries, name, record.id, descriptor)
+        write_index(paths, entries)
+    return moved
+
+
+def set_name(paths: Paths, word: str, name: str) -> None:
+    """Give an image one more name; the name leaves the image it stood for, if any.
+
+    Raises: NotFound, InvalidInput.
+    """
+    full = parse_reference(name).full()
+    with index_lock(paths):
+        entries = _entries(paths)
+        entry = _find(entries, word)
+        _put(entries, full, entry_id(entry), entry)
+        write_index(paths, entries)
+
+
+def remove_name(paths: Paths, name: str) -> None:
+    """Take a name away; the image stays, nameless if it was its last.
+
+    Raises: NotFound, InvalidInput.
+    """
+    full = parse_reference(name).full()
+    with index_lock(paths):
+        entries = _entries(paths)
+        if not any(entry_name(entry) == full for entry in entries):
+            raise _not_found(name)
+        _take(entries, full)
+        write_index(paths, entries)
+
+
+def index_lock(paths: Paths) -> locked:
+    """Return the lock under which index.json may be replaced."""
+    return locked(f"{paths.locks()}/images")
+
+
+def entry_name(entry: dict[str, Any]) -> str:
+    """Return the full reference of an entry of index.json, "" if it has none."""
+    name = (entry.get("annotations") or {}).get(REF_NAME, "")
+    return name if isinstance(name, str) else ""
+
+
+def entry_id(entry: dict[str, Any]) -> str:
+    """Return the ImageID of an entry of index.json, "" if another tool wrote it."""
+    image_id = (entry.get("annotations") or {}).get(IMAGE_ID, "")
+    return image_id if isinstance(image_id, str) else ""
+
+
+def write_index(paths: Paths, entries: list[dict[str, Any]]) -> None:
+    """Replace index.json, durably; the caller holds `index_lock`."""
+    make_directory(paths.oci_layout())
+    layout = f"{paths.oci_layout()}/oci-layout"
+    if not os.path.exists(layout):
+        replace_file(layout, b'{"imageLayoutVersion":"1.0.0"}')
+    index = {"schemaVersion": 2, "mediaType": _INDEX_MEDIA_TYPE, "manifests": entries}
+    replace_file(_index_path(paths), document.dump(index))
+
+
+def _index_path(paths: Paths) -> str:
+    return f"{paths.oci_layout()}/index.json"
+
+
+def _hot_path(paths: Paths, image_id: str) -> str:
+    return f"{paths.images()}/{image_id.removeprefix('sha256:')}.json"
+
+
+def _read(path: str, limit_bytes: int) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        raw = os.read(fd, 1 << 16)
+        chunk = raw
+        while chunk and len(raw) <= limit_bytes:
+            chunk = os.read(fd, 1 << 20)
+            raw += chunk
+        return raw
+    finally:
+        os.close(fd)
+
+
+def _entries(paths: Paths) -> list[dict[str, Any]]:
+    path = _index_path(paths)
+    try:
+        raw = _read(path, _INDEX_LIMIT_BYTES)
+    except FileNotFoundError:
+        return []
+    index = document.load_object(raw, path, limit_bytes=_INDEX_LIMIT_BYTES)
+    entries = index.get("manifests")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidInput(
+            f"cannot read {path}: manifests is not a list of objects",
+            where="manifests",
+            hint="pyrunc system check shows what is broken",
+        )
+    return entries
+
+
+def _find(entries: list[dict[str, Any]], word: str) -> dict[str, Any]:
+    hexadecimal = word.removeprefix("sha256:")
+    is_prefix = is_hex(hexadecimal) and len(hexadecimal) <= 64
+    if not word.startswith("sha256:") and not (is_prefix and len(hexadecimal) == 64):
+        reference = parse_reference(word)
+        entry = _find_reference(entries, reference)
+        if entry is not None:
+            return entry
+        if not is_prefix:
+            raise _not_found(reference.familiar())
+    elif not is_prefix:
+        raise InvalidInput("invalid reference format", subject=word)
+    return _find_prefix(entries, hexadecimal, word)
+
+
+def _find_reference(entries: list[dict[str, Any]], reference: Reference) -> dict[str, Any] | None:
+    if not reference.digest:
+        full = reference.full()
+        return next((entry for entry in entries if entry_name(entry) == full), None)
+    repository = reference.repository()
+    for entry in entries:
+        name = entry_name(entry)
+        same = name and entry.get("digest") == reference.digest
+        if same and parse_full(name).repository() == repository:
+            return entry
+    return None
+
+
+def _find_prefix(entries: list[dict[str, Any]], prefix: str, word: str) -> dict[str, Any]:
+    found = [entry for entry in entries if entry_id(entry).startswith(f"sha256:{prefix}")]
+    if not found:
+        raise _not_found(word if word.startswith("sha256:") else f"{word}:latest")
+    if len({entry_id(entry) for entry in found}) > 1:
+        raise InvalidInput(f"multiple IDs found with provided prefix: {word}", subject=word)
+    return found[0]
+
+
+def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any]]) -> ImageRecord:
+    image_id = entry_id(entry)
+    path = _hot_path(paths, image_id)
+    try:
+        raw = _read(path, document.CONFIG_LIMIT_BYTES * 4)
+        hot = document.load_object(raw, path, limit_bytes=document.CONFIG_LIMIT_BYTES * 4)
+        record = ImageRecord.from_document(hot)
+    except (FileNotFoundError, TypeError, InvalidInput) as error:
+        raise NotFound(
+            f"cannot use image {entry_name(entry) or image_id}: its prepared form {path} is missing"
+            " or broken",
+            kind="image",
+            name=entry_name(entry) or image_id,
+            hint="load the image again; what is intact is reused",
+        ) from error
+    names = [entry_name(other) for other in entries if entry_id(other) == image_id]
+    return record.replace(
+        names=tuple(name for name in names if name), manifest_digest=str(entry.get("digest", ""))
+    )
+
+
+def _put(
+    entries: list[dict[str, Any]], name: str, image_id: str, descriptor: dict[str, Any]
+) -> list[str]:
+    same = [entry for entry in entries if entry_id(entry) == image_id]
+    if not name and same:
+        return []
+    moved = []
+    if name and any(entry_name(entry) == name and entry_id(entry) != image_id for entry in entries):
+        moved.append(name)
+    _take(entries, name)
+    nameless = [entry for entry in entries if entry_id(entry) == image_id and not entry_name(entry)]
+    for entry in nameless:
+        entries.remove(entry)
+    annotations = {IMAGE_ID: image_id} | ({REF_NAME: name} if name else {})
+    keep = {key: value for key, value in descriptor.items() if key != "annotations"}
+    entries.append(keep | {"annotations": annotations})
+    return moved
+
+
+def _take(entries: list[dict[str, Any]], name: str) -> None:
+    if not name:
+        return
+    for entry in [entry for entry in entries if entry_name(entry) == name]:
+        others = [e for e in entries if e is not entry and entry_id(e) == entry_id(entry)]
+        if others:
+            entries.remove(entry)
+        else:
+            annotations = {k: v for k, v in entry["annotations"].items() if k != REF_NAME}
+            entries[entries.index(entry)] = entry | {"annotations": annotations}
+
+
+def _not_found(word: str) -> NotFound:
+    return NotFound(f"No such image: {word}", kind="image", name=word)
