@@ -149,7 +149,7 @@ def _is_directory(parent_fd: int, name: str) -> bool:
 def _open_same_mount(parent_fd: int, name: str, path: str) -> int:
     resolve = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS
     try:
-        return syscalls.openat2(parent_fd, name, _DIRECTORY, 0, resolve)
+        return syscalls.openat2(parent_fd, name, _DIRECTORY, resolve=resolve)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

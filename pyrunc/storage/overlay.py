@@ -28,6 +28,8 @@ _OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
 # Kernel: fsconfig(2) takes strings below 256 bytes; mount(2) data is one page.
 _STRING_LIMIT = 255
 _PAGE_LIMIT = 4095
+_CLONE_NEWNS = 0x20000
+_MS_REC = 0x4000
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -94,7 +96,7 @@ def mount_overlay(
         fd = _mount_old(lower, upper, work, volatile)
     try:
         if attributes:
-            syscalls.mount_setattr(fd, "", syscalls.AT_EMPTY_PATH, attributes, 0, 0, -1)
+            syscalls.mount_setattr(fd, "", set_attributes=attributes)
     except OSError as error:
         os.close(fd)
         raise KernelError("set attributes of overlay on", errno=error.errno or 0) from error
@@ -107,7 +109,7 @@ class _NoLowerPlus(Exception):
 
 def _mount_new(lower: Sequence[str], upper: str, work: str, volatile: bool) -> int:
     held: list[int] = []
-    fs_fd = _call("open filesystem overlay for", upper, lambda: syscalls.fsopen("overlay", 1))
+    fs_fd = _call("open filesystem overlay for", upper, lambda: syscalls.fsopen("overlay"))
     held.append(fs_fd)
     try:
         for number, path in enumerate(reversed(lower)):
@@ -129,7 +131,7 @@ def _mount_new(lower: Sequence[str], upper: str, work: str, volatile: bool) -> i
         for key, value in _OPTIONS:
             _set(fs_fd, key, value)
         _call("mount overlay on", upper, lambda: syscalls.fsconfig_create(fs_fd))
-        return _call("mount overlay on", upper, lambda: syscalls.fsmount(fs_fd, 1, 0))
+        return _call("mount overlay on", upper, lambda: syscalls.fsmount(fs_fd))
     finally:
         for fd in held:
             os.close(fd)
@@ -166,8 +168,8 @@ def _mount_privately(lower: Sequence[str], upper: str, work: str, volatile: bool
     # All paths are numbers of descriptors, relative to /proc/self/fd: short, and nothing to escape.
     held: list[int] = []
     try:
-        syscalls.unshare(syscalls.CLONE_NEWNS)
-        syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE, "")
+        syscalls.unshare(_CLONE_NEWNS)
+        syscalls.mount("", "/", "", _MS_REC | syscalls.MS_PRIVATE)
         # Kernel: the directories must be seen through this namespace (check_mnt of overlayfs).
         options = f"lowerdir={':'.join(_hold(path, held) for path in reversed(lower))}"
         if upper:
