@@ -92,7 +92,7 @@ def _unsupported(value: object) -> NoReturn:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+    raise ValueError(f"not a JSON number: {name}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

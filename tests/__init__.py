@@ -1,0 +1,1 @@
+"""The tests: unit (no root), golden (spec to plan), integration (root), bench."""

@@ -1,0 +1,101 @@
+"""What may a container engine leave behind, and is it there?
+
+A `Snapshot` names everything on the host that pyrunc may touch, as lines of text, so that the
+difference between two of them reads like a diff.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+# Made once for the machine and kept, as systemd keeps its slices.
+KEPT_CGROUPS = re.compile(r"/pyrunc(/monitors)?$")
+# What a rule matched or a set remembers is traffic, not configuration.
+NFT_TRAFFIC = re.compile(r"counter packets \d+ bytes \d+|expires \S+")
+
+Snapshot = dict[str, list[str]]
+
+
+def snapshot() -> Snapshot:
+    """Return what there is now: mounts, links, packet filter, cgroups, namespaces, processes."""
+    return {
+        "mount": _mounts(),
+        "link": sorted(os.listdir("/sys/class/net")) + _links(),
+        "nftables": _ruleset(),
+        "cgroup": _cgroups(),
+        "network namespace": _named_namespaces(),
+        "process": _processes(),
+    }
+
+
+def difference(before: Snapshot, after: Snapshot) -> list[str]:
+    """Return lines "+ link veth1" and "- mount /x", empty if nothing has changed."""
+    lines: list[str] = []
+    for kind, old in before.items():
+        new = after[kind]
+        lines += [f"+ {kind} {item}" for item in new if item not in old]
+        lines += [f"- {kind} {item}" for item in old if item not in new]
+    return lines
+
+
+def wait_until_unchanged(before: Snapshot, patience_seconds: float = 3.0) -> list[str]:
+    """Return the difference that stays.
+
+    Kernel: network namespaces, and with them veth pairs, die asynchronously.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while (lines := difference(before, snapshot())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return lines
+
+
+def _mounts() -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(re.sub(r"^\d+ \d+ \d+:\d+ ", "", line) for line in lines)
+
+
+def _links() -> list[str]:
+    done = subprocess.run(["ip", "-o", "link", "show"], capture_output=True, text=True, check=True)
+    return sorted(line.split(":")[1].strip() for line in done.stdout.splitlines())
+
+
+def _ruleset() -> list[str]:
+    done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+    table, lines = "", []
+    for line in done.stdout.splitlines():
+        if line.startswith("table"):
+            table = line.removesuffix(" {")
+            lines.append(table)
+        elif line.strip() not in ("", "}"):
+            lines.append(f"{table}: {NFT_TRAFFIC.sub('', line).strip()}")
+    return lines
+
+
+def _cgroups() -> list[str]:
+    found = []
+    for directory, _, _ in os.walk("/sys/fs/cgroup"):
+        if "/pyrunc" in directory and not KEPT_CGROUPS.search(directory):
+            found.append(directory)
+    return sorted(found)
+
+
+def _named_namespaces() -> list[str]:
+    directory = Path("/run/netns")
+    return sorted(os.listdir(directory)) if directory.is_dir() else []
+
+
+def _processes() -> list[str]:
+    found = []
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            name = comm.read_text().strip()
+            words = (comm.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
+        except OSError:
+            continue  # it has gone meanwhile
+        if name.startswith("pyrunc"):
+            found.append(f"{comm.parent.name} {name}: {words}")
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""The images that tests run, and how they are packed."""

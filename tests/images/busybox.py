@@ -1,0 +1,68 @@
+"""The image that most tests run: Debian's static busybox, with every applet as a link."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from tests.images import pack
+
+BUSYBOX = Path("/bin/busybox")
+NAME = "docker.io/library/busybox:latest"
+CONFIG: dict[str, Any] = {
+    "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+    "Cmd": ["sh"],
+}
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/group": "root:x:0:\ndaemon:x:1:nobody\nnogroup:x:65534:\n",
+}
+DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o755, "root": 0o700} | {
+    "sys": 0o755,
+    "tmp": 0o1777,
+    "usr": 0o755,
+    "var": 0o755,
+}
+
+
+def write_layer(into: Path) -> pack.Layer:
+    """Write the root filesystem as one layer."""
+    with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, mode in DIRECTORIES.items():
+            _add(archive, name, mode, kind=tarfile.DIRTYPE)
+        for name, text in FILES.items():
+            _add(archive, name, 0o644, data=text.encode())
+        _add(archive, "bin/busybox", 0o755, data=BUSYBOX.read_bytes())
+        for applet in _applets():
+            _add(archive, f"bin/{applet}", 0o777, kind=tarfile.SYMTYPE, target="busybox")
+    return pack.layer(into)
+
+
+def make_archive(into: Path, name: str = NAME, config: dict[str, Any] | None = None) -> pack.Image:
+    """Write a docker-archive; `config` adds to the image's configuration."""
+    image = pack.Image(name, [write_layer(into.with_suffix(".layer"))], CONFIG | (config or {}))
+    pack.write_docker_archive(image, into)
+    return image
+
+
+def _applets() -> list[str]:
+    done = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
+    return sorted(set(done.stdout.split()) - {"busybox"})
+
+
+def _add(
+    archive: tarfile.TarFile,
+    name: str,
+    mode: int,
+    *,
+    kind: bytes = tarfile.REGTYPE,
+    data: bytes = b"",
+    target: str = "",
+) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode, member.mtime = kind, mode, pack.TIME
+    member.size, member.linkname = len(data), target
+    archive.addfile(member, io.BytesIO(data))

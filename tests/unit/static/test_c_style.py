@@ -1,0 +1,95 @@
+"""Is the C formatted, free of warnings, and does the child's half only call what is safe there?"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3]
+C_SOURCES = sorted(SOURCE.glob("csrc/*.c")) + sorted(SOURCE.glob("tests/**/*.c"))
+C_FILES = C_SOURCES + sorted(SOURCE.glob("csrc/*.h"))
+
+WARNINGS = [
+    "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Wconversion",
+    "-Wformat=2", "-Wswitch-enum", "-Wvla", "-Werror",
+]  # fmt: skip
+HARDENING = ["-O2", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+# What CMakeLists.txt says about command.c.
+DEFINITIONS = [
+    '-DCOMMAND_NAME="pyrunc"',
+    '-DCOMMAND_MODULE="pyrunc.cli.entry"',
+    "-DCOMMAND_FAILURE=125",
+    '-DPYTHON_VERSION="3.11"',
+    '-DPYTHON_PATH="/usr/bin/python3"',
+]
+
+# Files of the child's half: what runs after clone3 and before execve.  Only functions that are
+# async-signal-safe (signal-safety(7)), and what the compiler itself puts there.
+CHILD_SOURCES = [SOURCE / "csrc/child.c", *sorted(SOURCE.glob("csrc/step_*.c"))]
+CHILD_MAY_CALL = {
+    "syscall", "_exit", "write", "read", "close", "__errno_location", "___errno_location",
+    "memcpy", "memset", "memcmp", "strlen", "strchr", "strcmp", "strncmp", "memmove",
+    "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_",
+    "__memcpy_chk", "__memset_chk", "__read_chk", "__memmove_chk",
+}  # fmt: skip
+
+
+def compile_words(source: Path) -> list[str]:
+    include = sysconfig.get_path("include")
+    words = ["gcc", "-std=gnu11", *WARNINGS, *HARDENING, f"-I{include}", "-Icsrc", *DEFINITIONS]
+    return [*words, "-c", str(source)]
+
+
+def gcc(words: list[str]) -> None:
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_c_source_is_formatted() -> None:
+    clang_format = str(Path(sys.executable).parent / "clang-format")
+    words = [clang_format, "--dry-run", "--Werror", *map(str, C_FILES)]
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("source", C_SOURCES, ids=lambda path: path.name)
+def test_c_source_compiles_without_warning(source: Path) -> None:
+    gcc([*compile_words(source), "-o", os.devnull])
+
+
+@pytest.mark.parametrize("source", C_SOURCES, ids=lambda path: path.name)
+def test_c_source_survives_the_analyzer(source: Path) -> None:
+    gcc([*compile_words(source), "-fanalyzer", "-o", os.devnull])
+
+
+@functools.cache
+def symbols(source: Path, directory: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what the object defines for others, and what it wants of others."""
+    target = directory / f"{source.name}.o"
+    gcc([*compile_words(source), "-o", str(target)])
+    lines = subprocess.run(["nm", target], capture_output=True, text=True, check=True).stdout
+    pairs = re.findall(r"^[0-9a-f ]* ([A-Za-z]) (\S+)$", lines, re.MULTILINE)
+    wanted = frozenset(name for kind, name in pairs if kind == "U")
+    return frozenset(name for kind, name in pairs if kind.isupper()) - wanted, wanted
+
+
+def test_child_source_exists() -> None:
+    missing = [path.name for path in CHILD_SOURCES if not path.exists()]
+
+    assert not missing, f"the child's half has moved: {missing}; name its files in this test"
+
+
+@pytest.mark.parametrize("source", CHILD_SOURCES, ids=lambda path: path.name)
+def test_child_source_calls_only_what_is_safe_after_clone(source: Path, tmp_path: Path) -> None:
+    ours = frozenset[str]().union(*(symbols(one, tmp_path)[0] for one in CHILD_SOURCES))
+    unsafe = symbols(source, tmp_path)[1] - ours - CHILD_MAY_CALL
+
+    assert not unsafe, f"{source.name} calls {sorted(unsafe)} between clone and exec"
