@@ -9,15 +9,25 @@ if(NOT PYRUNC_MUSL_SPECS)
     message(WARNING "musl-gcc is missing: the commands are linked with the C library, 0.7 MB each")
 endif()
 
-# A static program of one source file, with musl where it is there.
-function(pyrunc_static_program name source)
-    add_executable(${name} ${source})
+# How every C part is compiled, with musl where it is there.
+function(pyrunc_c_options name)
     target_compile_options(${name} PRIVATE -std=gnu11 -Os
         -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wformat=2
         -Wswitch-enum -fstack-protector-strong)
+    if(PYRUNC_MUSL_SPECS)
+        # The kernel's headers come with the C library's, not with musl's.
+        target_compile_options(${name} PRIVATE -specs=${PYRUNC_MUSL_SPECS}
+            "SHELL:-idirafter /usr/include"
+            "SHELL:-idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}")
+    endif()
+endfunction()
+
+# A static program.
+function(pyrunc_static_program name)
+    add_executable(${name} ${ARGN})
+    pyrunc_c_options(${name})
     target_link_options(${name} PRIVATE -static -s)
     if(PYRUNC_MUSL_SPECS)
-        target_compile_options(${name} PRIVATE -specs=${PYRUNC_MUSL_SPECS})
         target_link_options(${name} PRIVATE -specs=${PYRUNC_MUSL_SPECS})
     endif()
 endfunction()

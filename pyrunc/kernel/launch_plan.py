@@ -13,6 +13,8 @@ Stages, in the order in which they begin:
 
 from __future__ import annotations
 
+from _struct import Struct, pack
+
 from ..oci.record import Record
 
 TYPE_CHECKING = False
@@ -23,6 +25,7 @@ HOST = "host"
 CLONE = "clone"
 PARENT = "parent"
 CHILD = "child"
+STAGES = (HOST, CLONE, PARENT, CHILD)
 
 # kind -> the words behind "cannot" in an error message, before the subject
 KINDS: dict[str, str] = {
@@ -39,8 +42,8 @@ KINDS: dict[str, str] = {
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
     # child: identity and cgroups
     "wait": "wait for the host",  # a=barrier number
-    "die-with-parent": "tie to the monitor",  # prctl PR_SET_PDEATHSIG SIGKILL, then a getppid check;
-    # only in plans with a monitor
+    # prctl PR_SET_PDEATHSIG SIGKILL, then a look whether it is there; only in plans with a monitor
+    "die-with-parent": "tie to the monitor",
     "new-session": "start a session",  # setsid
     "join-cgroup": "join cgroup",  # path of a v1 tasks file; writes "0"
     "unshare": "unshare",  # a=CLONE_NEW* flags (cgroup, time)
@@ -52,8 +55,8 @@ KINDS: dict[str, str] = {
     "add-address": "add address",  # target="ADDR/PREFIX dev IF", data=netlink message
     "add-route": "add route",  # target="default via GW", data=netlink message
     # child: mounts.  A target is resolved inside the rootfs (openat2 RESOLVE_IN_ROOT).
-    # target, a=MS_* flags with MS_REC.  Before the rootfs is attached: a directory of the host, "/" or
-    # one whose mount is meant (the mount that holds it); afterwards: a mount inside the rootfs.
+    # target, a=MS_* flags with MS_REC.  Before the rootfs is attached: a directory of the host, "/"
+    # or one whose mount is meant (the mount that holds it); afterwards: a mount inside the rootfs.
     "set-propagation": "set propagation of",
     "attach-rootfs": "attach root filesystem on",  # fd=detached mount, target=host directory
     "bind-rootfs": "bind root filesystem",  # path=directory on the host; becomes the rootfs
@@ -62,8 +65,8 @@ KINDS: dict[str, str] = {
     # v1: a tmpfs on target that holds binds; target, a=MOUNT_ATTR_*, data="name\0hostdir\0"…; where
     # hostdir does not begin with "/", it is what a symbolic link `name` points to
     "mount-cgroups": "mount cgroup view on",
-    # path=source on the host or fd, target, a=MOUNT_ATTR_* to set on the top mount, b=those to set on
-    # the whole tree, flags; CREATE_FILE with CREATE_DIRECTORY: whichever the source is
+    # path=source on the host or fd, target, a=MOUNT_ATTR_* to set on the top mount, b=those to set
+    # on the whole tree, flags; CREATE_FILE with CREATE_DIRECTORY: whichever the source is
     "bind": "bind",
     "set-mount-attributes": "set mount attributes of",  # target, a=set, b=clear, flags RECURSIVE
     # target, a=mode with S_IFCHR…, b=device number as mknod(2) takes it; data=u32 uid, u32 gid
@@ -137,6 +140,27 @@ class LaunchPlan(Record):
     cgroups: tuple[str, ...] = ()  # absolute directories, removed by the launcher at the end
 
 
+class Job(Record):
+    """What the launcher needs to know about the container beside the plan.
+
+    `mode` is "monitor" (copy output to the client and stay), "create" (leave once the child waits
+    to be started) or "run" (the container has the launcher's own stdio; stay).  `state_prefix` is
+    the text of a JSON object without its closing brace; an empty one writes no state.json, and an
+    empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the client is gone.
+    """
+
+    container_id: str = ""
+    run_dir: str = ""
+    bundle: str = ""
+    state_prefix: bytes = b""
+    terminal: bool = False
+    interactive: bool = False
+    trace: bool = False
+    volatile: bool = False
+    cleanup_argv: tuple[str, ...] = ()
+    mode: str = "monitor"
+
+
 def step_names(plan: LaunchPlan) -> list[str]:
     """Return one unique name a step: "mount:/proc", "write-cgroup:memory.max", "mask:/proc/keys#2".
 
@@ -164,3 +188,117 @@ def pack_strings(values: Sequence[str | bytes]) -> bytes:
     if any(b"\0" in value for value in raw):
         raise ValueError("a NUL inside a string")
     return b"".join(value + b"\0" for value in raw)
+
+
+MAGIC = b"pyrunc\0\1"
+MODES = ("monitor", "create", "run")
+FAULT_KILL = -1
+FIRST_FD = 6
+
+_HEADER = Struct("=8s5I2i5I8I")
+_STEP = Struct("=HBBiIIIIQQ")
+_STAGE_NUMBERS = {stage: number for number, stage in enumerate(STAGES)}
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+
+
+def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) -> bytes:
+    """Return the plan as the buffer that csrc/launcher.h describes.
+
+    `fault` is (index of a step, errno or FAULT_KILL).
+    Raises: ValueError for a NUL inside a string; KeyError for a kind, stage or descriptor that does
+    not exist; struct.error for a number that does not fit.
+    """
+    pool = _Pool(_HEADER.size + _STEP.size * len(plan.steps))
+    descriptors = {name: FIRST_FD + i for i, name in enumerate(plan.descriptors)}
+    descriptors[""] = -1
+    steps = [
+        _STEP.pack(
+            _KIND_NUMBERS[step.kind],
+            _STAGE_NUMBERS[step.stage],
+            step.flags,
+            descriptors[step.fd],
+            pool.string(step.path),
+            pool.string(step.target),
+            pool.data(step.data),
+            len(step.data),
+            step.a,
+            step.b,
+        )
+        for step in plan.steps
+    ]
+    fault_step, fault_action = fault or (-1, 0)
+    tail = (
+        pool.string(job.container_id),
+        pool.string(job.run_dir),
+        pool.string(job.bundle),
+        pool.data(job.state_prefix),
+        len(job.state_prefix),
+        *pool.strings(plan.argv),
+        *pool.strings(plan.environment),
+        *pool.strings(plan.cgroups),
+        *pool.strings(job.cleanup_argv),
+    )
+    options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
+    header = _HEADER.pack(
+        MAGIC,
+        pool.size,
+        len(plan.steps),
+        len(plan.descriptors),
+        MODES.index(job.mode),
+        options,
+        fault_step,
+        fault_action,
+        *tail,
+    )
+    return b"".join((header, *steps, *pool.parts))
+
+
+class _Pool:
+    """The strings and data behind the steps; equal ones are stored once."""
+
+    def __init__(self, start: int) -> None:
+        self.size = start
+        self.parts: list[bytes] = []
+        self._offsets: dict[bytes, int] = {b"": 0}
+        self._texts: dict[str, int] = {"": 0}
+
+    def string(self, value: str | bytes) -> int:
+        """Add with a NUL behind it; return its offset, 0 for an empty one."""
+        if isinstance(value, str):
+            offset = self._texts.get(value)
+            if offset is None:
+                offset = self.string(value.encode("utf-8", "surrogateescape"))
+                self._texts[value] = offset
+            return offset
+        if not value:
+            return 0
+        if b"\0" in value:
+            raise ValueError(f"a NUL inside {value!r}")
+        raw = value + b"\0"
+        return self._offsets.get(raw) or self._add(raw)
+
+    def data(self, value: bytes) -> int:
+        """Add at a multiple of 8; return its offset, 0 for none."""
+        if not value:
+            return 0
+        offset = self._offsets.get(value, 1)
+        if offset % 8 == 0:
+            return offset
+        padding = -self.size % 8
+        if padding:
+            self.parts.append(bytes(padding))
+            self.size += padding
+        return self._add(value)
+
+    def strings(self, values: Sequence[str | bytes]) -> tuple[int, int]:
+        """Add the strings and an array of their offsets; return (offset of the array, count)."""
+        if not values:
+            return 0, 0
+        offsets = [self.string(value) for value in values]
+        return self.data(pack(f"={len(offsets)}I", *offsets)), len(offsets)
+
+    def _add(self, raw: bytes) -> int:
+        offset = self._offsets[raw] = self.size
+        self.parts.append(raw)
+        self.size += len(raw)
+        return offset
