@@ -161,17 +161,28 @@ class Job(Record):
     mode: str = "monitor"
 
 
-def step_names(plan: LaunchPlan) -> list[str]:
-    """Return one unique name a step: "mount:/proc", "write-cgroup:memory.max", "mask:/proc/keys#2".
+# Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
+_NAMED_BY_KIND = frozenset(
+    {"create-veth", "add-address", "add-route", "attach-rootfs", "bind-rootfs", "pivot-root"}
+    | {"await-start", "join-namespace", "execute"}
+)
 
-    The same names appear in explain, trace, errors and fault points.
+
+def step_names(plan: LaunchPlan) -> list[str]:
+    """Return one unique name a step: "mount:/proc", "write-cgroup:memory/pyrunc/pids.max", "mask#2".
+
+    The same names appear in explain, trace, errors and fault points; the container's id and its
+    addresses are no part of them, so that they are the same for every start of the same options.
     """
     names: list[str] = []
     counts: dict[str, int] = {}
     for step in plan.steps:
-        subject = _text(step.target or step.path)
-        if step.kind in ("write-cgroup", "join-cgroup", "make-cgroup"):
-            subject = subject.removeprefix("/sys/fs/cgroup/")
+        subject = "" if step.kind in _NAMED_BY_KIND else _text(step.target or step.path)
+        for cgroup in plan.cgroups:
+            if subject.startswith(cgroup):
+                subject = cgroup.rpartition("/")[0] + subject[len(cgroup) :]
+                break
+        subject = subject.removeprefix("/sys/fs/cgroup/")
         name = f"{step.kind}:{subject}" if subject else step.kind
         counts[name] = counts.get(name, 0) + 1
         names.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
