@@ -1,0 +1,167 @@
+"""What is in the kernel's network right now?
+
+A few questions asked by raw netlink in some ten microseconds each, because `run` asks them every
+time: importing pyroute2 takes a hundred milliseconds and nft(8) ten.  Changing anything is left to
+those.  Links are asked for here and not looked up in /sys/class/net, because a sysfs shows the
+network namespace of whoever mounted it.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
+from _struct import pack, unpack_from
+
+from ..errors import KernelError
+from ..oci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
+_ERROR, _DONE = 2, 3
+_REQUEST, _DUMP = 1, 0x300
+_DUMP_INTERRUPTED = 0x10
+_MULTI = 2
+_ANSWER_LIMIT_BYTES = 1 << 17
+
+_NEW_LINK, _GET_LINK = 16, 18
+_LINK_NAME, _LINK_EXTENT = 3, 29
+_SKIP_STATISTICS = 8
+_IFF_UP = 1
+_NO_DEVICE = 19  # ENODEV
+_NO_TABLE = 2  # ENOENT
+
+_NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_NEW_CHAIN, _GET_CHAIN = _NFTABLES | 3, _NFTABLES | 4
+_NEW_RULE, _GET_RULE = _NFTABLES | 6, _NFTABLES | 7
+_RULE_TABLE = 1
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
+_HOOK_NUMBER = 1
+_TYPE_MASK = 0x3FFF
+
+HOOK_FORWARD = 2
+POLICY_DROP = 0
+_FAMILY_INET = 1
+_FAMILY_NAMES = {_FAMILY_INET: "inet", 2: "ip", 7: "bridge", 10: "ip6"}
+
+
+class BaseChain(Record):
+    """A chain that is tied to a hook of the kernel."""
+
+    family: str
+    table: str
+    name: str
+    hook: int
+    policy: int
+
+
+def up_link_index(name: str) -> int:
+    """Return the index of an interface, 0 if there is none of that name or it is down.
+
+    Raises: KernelError.
+    """
+    body = bytes(16) + _attribute(_LINK_NAME, name.encode() + b"\0")
+    body += _attribute(_LINK_EXTENT, pack("=I", _SKIP_STATISTICS))
+    for kind, payload in _ask(_NETLINK_ROUTE, _GET_LINK, _REQUEST, body, missing=_NO_DEVICE):
+        index, flags = unpack_from("=iI", payload, 4)
+        if kind == _NEW_LINK and flags & _IFF_UP:
+            return int(index)
+    return 0
+
+
+def rules(table: str) -> bytes:
+    """Return the rules of one table of the inet family as the kernel holds them; b"" for none.
+
+    Two answers are equal if and only if no rule came, went or was replaced in between: every rule
+    carries a handle that its table never gives twice.
+    Raises: KernelError.
+    """
+    body = bytes((_FAMILY_INET, 0, 0, 0)) + _attribute(_RULE_TABLE, table.encode() + b"\0")
+    answer = _ask(_NETLINK_NETFILTER, _GET_RULE, _REQUEST | _DUMP, body, missing=_NO_TABLE)
+    return b"".join(payload[4:] for kind, payload in answer if kind == _NEW_RULE)
+
+
+def base_chains() -> list[BaseChain]:
+    """Return the base chains of all tables.  Raises: KernelError."""
+    found = []
+    answer = _ask(_NETLINK_NETFILTER, _GET_CHAIN, _REQUEST | _DUMP, bytes(4), missing=_NO_TABLE)
+    for kind, payload in answer:
+        attributes = _attributes(payload[4:])
+        if kind != _NEW_CHAIN or _CHAIN_HOOK not in attributes:
+            continue
+        hook = _attributes(attributes[_CHAIN_HOOK])
+        found.append(
+            BaseChain(
+                family=_FAMILY_NAMES.get(payload[0], str(payload[0])),
+                table=_text(attributes[_CHAIN_TABLE]),
+                name=_text(attributes[_CHAIN_NAME]),
+                hook=int.from_bytes(hook.get(_HOOK_NUMBER, b""), "big"),
+                policy=int.from_bytes(attributes.get(_CHAIN_POLICY, b"\0\0\0\1"), "big"),
+            )
+        )
+    return found
+
+
+def _ask(
+    protocol: int, request: int, flags: int, body: bytes, *, missing: int
+) -> list[tuple[int, bytes]]:
+    """Return (type, body) of every message of the answer; none if it is the errno `missing`.
+
+    A dump that was overtaken by a change is asked for again.
+    """
+    message = pack("=IHHII", 16 + len(body), request, flags, 0, 0) + body
+    while True:
+        try:
+            connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
+            try:
+                connection.send(message)
+                answer = list(_messages(connection))
+            finally:
+                connection.close()
+        except OSError as error:
+            if error.errno == missing:
+                return []
+            raise KernelError("ask the kernel about its network", errno=error.errno or 0) from error
+        if not any(flags & _DUMP_INTERRUPTED for _kind, flags, _body in answer):
+            return [(kind, body) for kind, _flags, body in answer]
+
+
+def _messages(connection: socket) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (type, flags, body) to the end of the answer.  Raises: OSError."""
+    while True:
+        answer = connection.recv(_ANSWER_LIMIT_BYTES)
+        offset = 0
+        while offset < len(answer):
+            length, kind, flags = unpack_from("=IHH", answer, offset)
+            body = answer[offset + 16 : offset + length]
+            if kind in (_ERROR, _DONE):
+                (number,) = unpack_from("=i", body) if body else (0,)
+                if number:
+                    raise OSError(-number, os.strerror(-number))
+                return
+            yield kind, flags, body
+            if not flags & _MULTI:
+                return
+            offset += (length + 3) & ~3
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _attributes(payload: bytes) -> dict[int, bytes]:
+    result = {}
+    offset = 0
+    while offset + 4 <= len(payload):
+        length, kind = unpack_from("=HH", payload, offset)
+        if length < 4:
+            break
+        result[kind & _TYPE_MASK] = payload[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return result
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "surrogateescape")
