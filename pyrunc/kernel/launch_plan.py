@@ -169,7 +169,7 @@ _NAMED_BY_KIND = frozenset(
 
 
 def step_names(plan: LaunchPlan) -> list[str]:
-    """Return one unique name a step: "mount:/proc", "write-cgroup:memory/pyrunc/pids.max", "mask#2".
+    """Return one unique name a step: "mount:/proc", "mask:/proc/keys", "mask:/proc/keys#2".
 
     The same names appear in explain, trace, errors and fault points; the container's id and its
     addresses are no part of them, so that they are the same for every start of the same options.
