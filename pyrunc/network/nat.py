@@ -10,10 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import PyruncError, Unsupported
-from ..kernel import (  # type: ignore[attr-defined,unused-ignore]  # spawn comes with the launcher
-    netlink_query,
-    spawn,
-)
+from ..kernel import netlink_query
 
 _NFT_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin")
 _TIMEOUT_SECONDS = 30
@@ -78,6 +75,8 @@ def forward_warnings(bridge: str) -> tuple[str, ...]:
 
 
 def _nft(verb: str, table: str, commands: str) -> None:
+    from ..kernel import spawn  # type: ignore[attr-defined,unused-ignore]  # comes with the launcher
+
     completed = spawn.run(
         [_program(), "-f", "-"], stdin=commands.encode(), timeout_seconds=_TIMEOUT_SECONDS
     )

@@ -50,6 +50,21 @@ def set_up(
         return _made(connection, paths, kernel, definition)
 
 
+def make_again(connection: Connection, paths: Paths, name: str) -> None:
+    """Make everything of a network that is missing or changed in the kernel.  Idempotent."""
+    definition = find(connection, name)
+    if definition is None:
+        return
+    os.makedirs(paths.networks(), mode=0o700, exist_ok=True)
+    with _locked(paths, definition.bridge), netlink.opened() as kernel:
+        _made(connection, paths, kernel, definition)
+
+
+def overlap(connection: Connection, kernel: Netlink, definition: Definition) -> str | None:
+    """Return an address, route or name server of the host that lies in the network's subnet."""
+    return subnets.overlapping(definition.subnet, _taken(connection, kernel, definition.bridge))
+
+
 def remove(connection: Connection, paths: Paths, name: str) -> None:
     """Remove a network: rules, bridge, file and record.  Idempotent.
 
@@ -130,8 +145,7 @@ def _may_stay(
     """Tell whether the recorded bridge and subnet serve; raises InUse if they must and don't."""
     in_use = bool(leases(connection, known.name))
     if known.bridge == bridge_name and wanted in (None, (known.subnet, known.gateway)):
-        taken = _taken(connection, kernel, bridge_name)
-        return in_use or wanted is not None or not subnets.overlapping(known.subnet, taken)
+        return in_use or wanted is not None or overlap(connection, kernel, known) is None
     if in_use:
         raise InUse(
             f"cannot change network {known.name!r} to another bridge or subnet:"
