@@ -54,6 +54,7 @@ class HostFacts(Record):
     capabilities: int = (1 << 41) - 1  # our own bounding set
     last_capability: int = 40
     limits: tuple[tuple[str, int, int], ...] = ()  # RLIMIT_*, soft, hard; UNLIMITED
+    oom_score_adj: int = 0
     apparmor: bool = False
     selinux: bool = False
     user_namespace: bool = False  # we are in one ourselves
@@ -90,6 +91,7 @@ def probe(cgroup_path: str = "/") -> HostFacts:
         capabilities=bounding,
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
         limits=tuple(parse_limits(_read("/proc/self/limits"))),
+        oom_score_adj=int(_read("/proc/self/oom_score_adj") or 0),
         apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
         selinux=os.access("/sys/fs/selinux/enforce", os.F_OK),
         user_namespace=uid_map[:3] != ["0", "0", "4294967295"],

@@ -1,0 +1,121 @@
+"""What do a mount's options mean to the kernel: attributes, propagation, or words for a filesystem?
+
+Source: runtime-spec config.md "Linux mount options"; mount_setattr(2).
+"""
+
+from __future__ import annotations
+
+from ..errors import Unsupported
+from ..oci.record import Record
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_ATIME_MASK = 0x70  # relatime is 0
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
+
+MS_REC = 0x4000
+MS_UNBINDABLE = 1 << 17
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+
+# option -> (attributes to set, attributes to clear); an "r" before the name means the whole tree
+_ATTRIBUTES = {
+    "ro": (MOUNT_ATTR_RDONLY, 0),
+    "rw": (0, MOUNT_ATTR_RDONLY),
+    "nosuid": (MOUNT_ATTR_NOSUID, 0),
+    "suid": (0, MOUNT_ATTR_NOSUID),
+    "nodev": (MOUNT_ATTR_NODEV, 0),
+    "dev": (0, MOUNT_ATTR_NODEV),
+    "noexec": (MOUNT_ATTR_NOEXEC, 0),
+    "exec": (0, MOUNT_ATTR_NOEXEC),
+    "noatime": (MOUNT_ATTR_NOATIME, MOUNT_ATTR_ATIME_MASK),
+    "atime": (0, MOUNT_ATTR_NOATIME),
+    "relatime": (0, MOUNT_ATTR_ATIME_MASK),
+    "norelatime": (0, 0),
+    "strictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_ATIME_MASK),
+    "nostrictatime": (0, MOUNT_ATTR_STRICTATIME),
+    "nodiratime": (MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, MOUNT_ATTR_NODIRATIME),
+    "nosymfollow": (MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
+}
+
+PROPAGATION = {
+    "private": MS_PRIVATE,
+    "rprivate": MS_PRIVATE | MS_REC,
+    "slave": MS_SLAVE,
+    "rslave": MS_SLAVE | MS_REC,
+    "shared": MS_SHARED,
+    "rshared": MS_SHARED | MS_REC,
+    "unbindable": MS_UNBINDABLE,
+    "runbindable": MS_UNBINDABLE | MS_REC,
+}
+
+# Words of mount(8) and fstab(5) that ask for nothing.
+_NOTHING = frozenset(("defaults", "async", "loud", "silent", "nomand", "nolazytime", "noiversion"))
+_NOT_YET = ("idmap", "ridmap", "tmpcopyup", "remount")
+
+
+class MountOptions(Record):
+    """The options of one mount, sorted by who understands them."""
+
+    is_bind: bool = False
+    recursive: bool = False
+    set: int = 0  # attributes of the mount itself
+    clear: int = 0
+    tree_set: int = 0  # attributes of the whole tree
+    tree_clear: int = 0
+    propagation: tuple[int, ...] = ()
+    data: tuple[str, ...] = ()  # for the filesystem
+
+
+def parse_options(options: list[str], where: str) -> MountOptions:
+    """Sort the options; later ones win over earlier ones.
+
+    Raises: Unsupported for options that pyrunc does not apply, never for words it does not know:
+    those are the filesystem's to judge.
+    """
+    attributes = [0, 0]
+    tree = [0, 0]
+    is_bind = recursive = False
+    propagation: list[int] = []
+    data: list[str] = []
+    for index, option in enumerate(options):
+        if option in _ATTRIBUTES:
+            _merge(attributes, _ATTRIBUTES[option])
+        elif option in PROPAGATION:
+            propagation.append(PROPAGATION[option])
+        elif option in ("bind", "rbind"):
+            is_bind = True
+            recursive = recursive or option == "rbind"
+        elif option[:1] == "r" and option[1:] in _ATTRIBUTES:
+            _merge(tree, _ATTRIBUTES[option[1:]])
+        elif option.partition("=")[0] in _NOT_YET:
+            raise Unsupported(
+                f"{where}.options[{index}]: mount option {option!r} is not supported yet",
+                feature=option,
+            )
+        elif option not in _NOTHING and option:
+            data.append(option)
+    return MountOptions(
+        is_bind=is_bind,
+        recursive=recursive,
+        set=attributes[0],
+        clear=attributes[1] & ~attributes[0],
+        tree_set=tree[0],
+        tree_clear=tree[1] & ~tree[0],
+        propagation=tuple(propagation),
+        data=tuple(data),
+    )
+
+
+def _merge(sums: list[int], change: tuple[int, int]) -> None:
+    add, remove = change
+    sums[0] = sums[0] & ~remove | add
+    sums[1] = sums[1] & ~add | remove

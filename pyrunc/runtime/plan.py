@@ -1,0 +1,226 @@
+"""How does config.json become kernel work?
+
+Reading path 3/8 · before: pyrunc/storage/layers.py · after: csrc/launcher.c.  A spec, the facts of
+the host and the decisions of one launch become an ordered list of steps.  Pure: the same input
+gives the same plan, nothing is read or made.  The order is the kernel's; why each step stands where
+it does: step_reasons.py, printed by `pyrunc explain`.
+"""
+
+from __future__ import annotations
+
+from _struct import pack
+
+from ..kernel.launch_plan import CLONE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
+from .cgroup import MONITORS, container_cgroups
+from .cgroup_limits import limit_steps
+from .plan_context import ROOTFS_DESCRIPTOR, START_DESCRIPTOR, LaunchContext
+from .plan_identity import oom_score_steps, process_steps
+from .plan_mounts import MountPlanner, cgroup_path
+from .plan_namespaces import (
+    ID_MAPS_WRITTEN,
+    NETWORK_READY,
+    child_joins,
+    host_joins,
+    id_map_steps,
+    read_namespaces,
+    unshare_steps,
+)
+from .validate import validate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernel.probe import HostFacts
+    from .cgroup import ContainerCgroups
+    from .plan_namespaces import Namespaces
+
+__all__ = ["LaunchContext", "compile_plan"]
+
+
+def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) -> LaunchPlan:
+    """Return the launch of a container as steps.
+
+    Raises: InvalidSpec for what breaks the runtime spec, Unsupported for what this host or this
+    version of pyrunc can't do.  Nothing has been made by then.
+    """
+    validate(spec, facts)
+    linux = spec.get("linux") or {}
+    namespaces = read_namespaces(linux, facts)
+    cgroups = container_cgroups(facts.cgroup, cgroup_path(spec, context))
+    return LaunchPlan(
+        steps=(
+            *_host_steps(linux, facts, cgroups, context),
+            *host_joins(namespaces),
+            Step(
+                kind="clone",
+                stage=CLONE,
+                path=cgroups.unified or "",
+                a=namespaces.clone_flags(),
+            ),
+            *id_map_steps(namespaces),
+            *_parent_network_steps(context),
+            *_birth_steps(spec, facts, namespaces, cgroups, context),
+            *_root_steps(spec, facts, namespaces, context),
+            *process_steps(spec, facts, context),
+        ),
+        argv=tuple(spec["process"]["args"]),
+        environment=tuple(spec["process"].get("env") or ()),
+        descriptors=_descriptors(context),
+        cgroups=cgroups.all(),
+    )
+
+
+def _host_steps(
+    linux: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups, context: LaunchContext
+) -> list[Step]:
+    """Make the cgroups and write all limits: nobody may run in them before."""
+    steps = [Step(kind="make-cgroup", stage=HOST, path=path) for path in cgroups.all()]
+    steps += limit_steps(linux.get("resources") or {}, facts, cgroups)
+    if context.with_monitor:
+        steps += _monitor_steps(facts)
+    return steps
+
+
+def _monitor_steps(facts: HostFacts) -> list[Step]:
+    """Move the launcher out of its caller's cgroups, wherever those are not the root.
+
+    Kernel: v1 takes a lone thread by `tasks` without waiting for an RCU grace period.
+    """
+    steps: list[Step] = []
+    for hierarchy in facts.cgroup.hierarchies:
+        if hierarchy.own not in ("/", MONITORS):
+            directory = hierarchy.mount_point + MONITORS
+            steps.append(Step(kind="make-cgroup", stage=HOST, path=directory))
+            if "cpuset" in hierarchy.controllers:
+                steps += _cpuset_steps(directory, facts)
+            path = f"{directory}/tasks"
+            steps.append(Step(kind="join-monitor-cgroup", stage=HOST, path=path, flags=OPTIONAL))
+    layout = facts.cgroup
+    if layout.unified and layout.unified_own not in ("/", MONITORS):
+        directory = layout.unified + MONITORS
+        steps.append(Step(kind="make-cgroup", stage=HOST, path=directory))
+        path = f"{directory}/cgroup.procs"
+        steps.append(Step(kind="join-monitor-cgroup", stage=HOST, path=path, flags=OPTIONAL))
+    return steps
+
+
+def _cpuset_steps(directory: str, facts: HostFacts) -> list[Step]:
+    """Fill the monitors' cpuset: it is a sibling of the container's, below the same parent."""
+    _, cpus, mems = facts.cpuset
+    return [
+        Step(
+            kind="write-cgroup",
+            stage=HOST,
+            path=f"{directory}/{file}",
+            data=value.encode(),
+            flags=OPTIONAL,
+        )
+        for file, value in (("cpuset.cpus", cpus), ("cpuset.mems", mems))
+    ]
+
+
+def _parent_network_steps(context: LaunchContext) -> list[Step]:
+    """Plug the cable in while the child mounts."""
+    network = context.network
+    if network is None:
+        return []
+    return [
+        Step(
+            kind="create-veth",
+            stage=PARENT,
+            target=network.host_interface,
+            data=network.veth,
+            a=network.veth_pid_offset,
+        ),
+        Step(kind="release", stage=PARENT, a=NETWORK_READY),
+    ]
+
+
+def _birth_steps(
+    spec: dict[str, Any],
+    facts: HostFacts,
+    namespaces: Namespaces,
+    cgroups: ContainerCgroups,
+    context: LaunchContext,
+) -> list[Step]:
+    """From birth to being root of one's own namespaces, still in the host's tree of files."""
+    steps = [Step(kind="die-with-parent")] if context.with_monitor else []
+    steps.append(Step(kind="new-session"))
+    if "user" in namespaces.new:
+        steps.append(Step(kind="wait", a=ID_MAPS_WRITTEN))
+    steps += [Step(kind="join-cgroup", path=f"{path}/tasks") for _, path in cgroups.v1]
+    steps += unshare_steps(namespaces)
+    steps += oom_score_steps(spec["process"], facts)
+    steps += child_joins(namespaces)
+    if "user" in namespaces.new:
+        steps.append(Step(kind="become-root"))
+    steps.append(Step(kind="join-keyring", data=f"_ses.{context.container_id}".encode()))
+    return steps
+
+
+def _root_steps(
+    spec: dict[str, Any], facts: HostFacts, namespaces: Namespaces, context: LaunchContext
+) -> list[Step]:
+    """Everything that is done while the host's files can still be reached."""
+    planner = MountPlanner(spec, facts, context)
+    process = spec["process"]
+    steps = [*planner.root_steps(), *planner.mount_steps(), *planner.device_steps()]
+    if process.get("terminal"):
+        steps.append(_terminal_step(process, context))
+    if process["cwd"] != "/":
+        steps.append(Step(kind="make-directory", target=process["cwd"], a=0o755))
+    steps += planner.cover_steps()
+    for key, kind in (("hostname", "set-hostname"), ("domainname", "set-domainname")):
+        if spec.get(key):
+            steps.append(Step(kind=kind, target=spec[key], data=spec[key].encode()))
+    steps += _network_steps(namespaces, context)
+    steps += _sysctl_steps((spec.get("linux") or {}).get("sysctl") or {})
+    return steps + planner.pivot_steps()
+
+
+def _terminal_step(process: dict[str, Any], context: LaunchContext) -> Step:
+    size = process.get("consoleSize") or {}
+    rows = context.terminal_rows or size.get("height") or 0
+    columns = context.terminal_columns or size.get("width") or 0
+    uid = (process.get("user") or {}).get("uid") or 0
+    return Step(kind="open-terminal", a=rows << 16 | columns, b=uid)
+
+
+def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]:
+    if context.network is not None:
+        return [
+            Step(kind="wait", a=NETWORK_READY),
+            *(Step(kind=k, target=t, data=d) for k, t, d in context.network.child),
+        ]
+    if "network" in namespaces.new:
+        return [Step(kind="set-link-up", target="lo", data=_LOOPBACK_UP)]
+    return []
+
+
+# RTM_NEWLINK with NLM_F_REQUEST | NLM_F_ACK and a struct ifinfomsg: index 1, set IFF_UP.
+# Source: netlink(7), rtnetlink(7).
+_LOOPBACK_UP = pack("=IHHII", 32, 16, 5, 1, 0) + pack("=BxHiII", 0, 0, 1, 1, 1)
+
+
+def _sysctl_steps(settings: dict[str, str]) -> list[Step]:
+    return [
+        Step(kind="set-sysctl", path=sysctl_path(name), data=value.encode())
+        for name, value in settings.items()
+    ]
+
+
+def sysctl_path(name: str) -> str:
+    """Return the path below /proc/sys.  As sysctl(8): the first separator tells which is which."""
+    for character in name:
+        if character == "/":
+            return name
+        if character == ".":
+            return "/".join(part.replace("/", ".") for part in name.split("."))
+    return name
+
+
+def _descriptors(context: LaunchContext) -> tuple[str, ...]:
+    rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
+    start = (START_DESCRIPTOR,) if context.start_fifo else ()
+    return rootfs + start

@@ -1,0 +1,164 @@
+"""Which namespaces does a container get new, which does it join, and when in the launch?
+
+New ones come from clone3, but two: the root of a cgroup namespace is fixed where its maker is, so
+it is unshared once the cgroups are joined; and offsets of a time namespace can only be written
+before anybody is in it.  Source: namespaces(7), clone(2), time_namespaces(7), user_namespaces(7).
+"""
+
+from __future__ import annotations
+
+from ..errors import Unsupported
+from ..kernel.launch_plan import CHILD, HOST, PARENT, Step
+from ..oci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernel.probe import HostFacts
+
+CLONE_NEWTIME = 0x00000080
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+FLAGS = {
+    "pid": CLONE_NEWPID,
+    "network": CLONE_NEWNET,
+    "mount": CLONE_NEWNS,
+    "ipc": CLONE_NEWIPC,
+    "uts": CLONE_NEWUTS,
+    "user": CLONE_NEWUSER,
+    "cgroup": CLONE_NEWCGROUP,
+    "time": CLONE_NEWTIME,
+}
+
+_UNSHARED = CLONE_NEWCGROUP | CLONE_NEWTIME
+
+# Barriers of a launch: the numbers of `release` and `wait`.
+ID_MAPS_WRITTEN = 1
+NETWORK_READY = 2
+
+
+class Namespaces(Record):
+    """The namespaces of one container: kinds that are new, and (kind, path) of those it joins."""
+
+    new: tuple[str, ...]
+    joined: tuple[tuple[str, str], ...]
+    uid_map: bytes = b""
+    gid_map: bytes = b""
+    time_offsets: bytes = b""
+
+    def has(self, kind: str) -> bool:
+        """Tell whether the container is in another namespace of this kind than the host."""
+        return kind in self.new or any(kind == joined for joined, _ in self.joined)
+
+    def clone_flags(self) -> int:
+        """Return what clone3 makes."""
+        return _flags(self.new) & ~_UNSHARED
+
+
+def read_namespaces(linux: dict[str, Any], facts: HostFacts) -> Namespaces:
+    """Return the namespaces of a checked spec.
+
+    Raises: Unsupported for combinations that pyrunc can't launch.
+    """
+    new, joined = [], []
+    for index, entry in enumerate(linux.get("namespaces") or []):
+        kind, path = entry["type"], entry.get("path") or ""
+        if path and kind in ("mount", "user"):
+            raise Unsupported(
+                f"linux.namespaces[{index}].path: joining a {kind} namespace is not supported yet",
+                feature=f"joining a {kind} namespace",
+            )
+        if path:
+            joined.append((kind, path))
+        else:
+            new.append(kind)
+    if "mount" not in new:
+        raise Unsupported(
+            "linux.namespaces: a container without a mount namespace is not supported yet",
+            feature="running in the host's mount namespace",
+        )
+    if "time" in new and facts.kernel < (6, 1):
+        # Kernel: before 6.1, execve did not move its caller into the unshared time namespace.
+        raise Unsupported(
+            "linux.namespaces: this kernel can't give a first process its own time namespace",
+            feature="time namespace",
+            needs="Linux 6.1",
+        )
+    return Namespaces(
+        new=tuple(new),
+        joined=tuple(joined),
+        uid_map=_id_map(linux.get("uidMappings") or []),
+        gid_map=_id_map(linux.get("gidMappings") or []),
+        time_offsets=_time_offsets(linux.get("timeOffsets") or {}),
+    )
+
+
+def host_joins(namespaces: Namespaces) -> list[Step]:
+    """Return what the launcher joins before clone3, for the child to be born in.
+
+    Kernel: a pid namespace is for children only.  The others are joined here when the child gets a
+    new user namespace, from within which it could not join what belongs to the host's.
+    """
+    early = "user" in namespaces.new
+    return [_join(kind, path, HOST) for kind, path in namespaces.joined if early or kind == "pid"]
+
+
+def child_joins(namespaces: Namespaces) -> list[Step]:
+    """Return what the child joins itself."""
+    if "user" in namespaces.new:
+        return []
+    return [_join(kind, path, CHILD) for kind, path in namespaces.joined if kind != "pid"]
+
+
+def id_map_steps(namespaces: Namespaces) -> list[Step]:
+    """Return what the launcher writes for the child's user namespace, once the child is there."""
+    if "user" not in namespaces.new:
+        return []
+    return [
+        Step(kind="write-id-map", stage=PARENT, path="uid_map", data=namespaces.uid_map),
+        Step(kind="write-id-map", stage=PARENT, path="gid_map", data=namespaces.gid_map),
+        Step(kind="release", stage=PARENT, a=ID_MAPS_WRITTEN),
+    ]
+
+
+def unshare_steps(namespaces: Namespaces) -> list[Step]:
+    """Return the namespaces that the child makes itself, after it joined its cgroups."""
+    steps = []
+    if "cgroup" in namespaces.new:
+        steps.append(Step(kind="unshare", a=CLONE_NEWCGROUP, note="cgroup"))
+    if "time" in namespaces.new:
+        steps.append(Step(kind="unshare", a=CLONE_NEWTIME, note="time"))
+        if namespaces.time_offsets:
+            steps.append(Step(kind="write-time-offsets", data=namespaces.time_offsets))
+    return steps
+
+
+def _join(kind: str, path: str, stage: str) -> Step:
+    return Step(kind="join-namespace", stage=stage, path=path, a=FLAGS[kind], note=kind)
+
+
+def _flags(kinds: tuple[str, ...]) -> int:
+    result = 0
+    for kind in kinds:
+        result |= FLAGS[kind]
+    return result
+
+
+def _id_map(mappings: list[dict[str, int]]) -> bytes:
+    lines = [f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings]
+    return "".join(lines).encode()
+
+
+def _time_offsets(offsets: dict[str, dict[str, int]]) -> bytes:
+    lines = [
+        f"{clock} {offset.get('secs') or 0} {offset.get('nanosecs') or 0}\n"
+        for clock, offset in offsets.items()
+    ]
+    return "".join(lines).encode()
