@@ -8,7 +8,7 @@ PYTEST  := $(PYTHON) -m pytest
 ARGS    ?=
 PREFIX  ?= /opt/pyrunc
 
-C_SOURCES := $(wildcard csrc/*.c csrc/*.h csrc/*.py csrc/CMakeLists.txt)
+C_SOURCES := $(wildcard csrc/*.c csrc/*.h csrc/*.py csrc/CMakeLists.txt csrc/*.cmake)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check integration test-engines vm-test conformance fuzz bench golden size quirks \
@@ -66,7 +66,7 @@ build/.built: $(VENV)/.ready $(C_SOURCES)
 
 # One environment for running, building and testing; made anew when the dependencies change.
 $(VENV)/.ready: pyproject.toml | packages-build
-	python3 -m venv $(VENV)
+	python3 -m venv --clear $(VENV)
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	    print("\n".join(p["dependencies"] + p["optional-dependencies"]["dev"]))' >$(VENV)/requirements.txt
 	$(VENV)/bin/pip install --quiet --requirement $(VENV)/requirements.txt

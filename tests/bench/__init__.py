@@ -1,0 +1,1 @@
+"""Ratios against docker, podman and runc, measured side by side in one run.  Never a timed test."""

@@ -1,0 +1,54 @@
+"""python -m tests.bench [start] [load] [oci] [memory] [--rounds N]: print ratios against the peers.
+
+Runs itself again in a network and a mount namespace of its own, so that bridges, packet filters and
+mounts of four container engines end with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import load, memory, oci, start
+from tests.harness.engine import Engine
+
+ALL = ["start", "load", "oci", "memory"]
+
+
+def main() -> None:
+    """Parse the command line, isolate, measure."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[*ALL, []], default=ALL)
+    parser.add_argument("--rounds", type=int, default=0, help="15 for starts, 5 for loads")
+    options = parser.parse_args()
+    if os.environ.get("PYRUNC_BENCH_ISOLATED") != "1":
+        os.environ["PYRUNC_BENCH_ISOLATED"] = "1"
+        unshare = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable]
+        os.execvp(unshare[0], [*unshare, "-m", "tests.bench", *sys.argv[1:]])
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.TemporaryDirectory(prefix="pyrunc-bench-", dir="/var/tmp") as name:
+        measure(Path(name), options.what, options.rounds)
+
+
+def measure(directory: Path, what: list[str], rounds: int) -> None:
+    """Run the chosen benchmarks one after another, and print each as it is done."""
+    (directory / "pyrunc").mkdir()
+    pyrunc = Engine(directory / "pyrunc", 0)
+    os.environ.update(pyrunc.environment)
+    if "start" in what:
+        print(start.bench(directory, pyrunc, rounds or 15), flush=True)
+    if "oci" in what:
+        print(oci.bench(directory, pyrunc, rounds or 15), flush=True)
+    if "memory" in what:
+        print(memory.bench(directory, pyrunc), flush=True)
+    if "load" in what:
+        print(load.bench(directory, rounds or 5), flush=True)
+    pyrunc.remove()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Loading a real image: `load -i` of the same docker-archive onto a fresh ext4 each time.
+
+Kernel: without a journal, ext4 skips inodes deleted in the last minutes, so unpacking where a tree
+was just deleted measures that scan.  Hence a new loop-mounted filesystem for every load.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench.measure import Contender, interleaved, milliseconds, table
+from tests.bench.peers import Docker, Podman
+from tests.harness.engine import Engine
+from tests.images import debian_node
+
+SIZE_BYTES = 4 << 30
+
+
+@contextmanager
+def fresh_filesystem(directory: Path) -> Iterator[Path]:
+    """Yield a mount point with an empty ext4 on a loop device; unmounted and deleted afterwards."""
+    image, where = directory / "disk.img", directory / "disk"
+    where.mkdir(exist_ok=True)
+    with image.open("wb") as file:
+        file.truncate(SIZE_BYTES)
+    mkfs: list[str | Path] = [
+        "mkfs.ext4",
+        "-q",
+        "-F",
+        "-E",
+        "lazy_itable_init=0,lazy_journal_init=0",
+        image,
+    ]
+    subprocess.run(mkfs, check=True)
+    subprocess.run(["mount", "-o", "loop", image, where], check=True)
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "--recursive", where], check=True)
+        image.unlink()
+
+
+def bench(directory: Path, rounds: int) -> str:
+    """Load the Debian image with everybody in turn, and report."""
+    archives = debian_node.archives()
+    archive = archives.docker_archive
+
+    def load(begin: Callable[[Path], tuple[list[str], Callable[[], None]]]) -> float:
+        with fresh_filesystem(directory) as where:
+            argv, stop = begin(where)
+            subprocess.run(["cat", archive], stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(["sync"], check=True)
+            try:
+                return milliseconds(argv)
+            finally:
+                stop()
+
+    def docker(where: Path) -> tuple[list[str], Callable[[], None]]:
+        peer = Docker(where, directory / f"run-{time.monotonic_ns()}")
+        return peer.argv("load", "-q", "-i", archive), peer.stop
+
+    def podman(where: Path) -> tuple[list[str], Callable[[], None]]:
+        peer = Podman(where, directory / f"run-{time.monotonic_ns()}")
+        return peer.argv("load", "-q", "-i", archive), peer.stop
+
+    def pyrunc(source: Path) -> Callable[[Path], tuple[list[str], Callable[[], None]]]:
+        def begin(where: Path) -> tuple[list[str], Callable[[], None]]:
+            engine = Engine(where, 1)
+            root: list[str | Path] = ["--root", engine.root, "--runroot", engine.runroot]
+            return engine.argv(*root, "load", "-q", "-i", source), lambda: None
+
+        return begin
+
+    contenders: dict[str, Contender] = {
+        "pyrunc docker-archive": lambda: load(pyrunc(archive)),
+        "docker docker-archive": lambda: load(docker),
+        "podman docker-archive": lambda: load(podman),
+        "pyrunc OCI gzip": lambda: load(pyrunc(archives.oci_gzip)),
+        "pyrunc OCI zstd": lambda: load(pyrunc(archives.oci_zstd)),
+    }
+    times = interleaved(contenders, rounds)
+    against = {"pyrunc docker-archive": ["docker docker-archive", "podman docker-archive"]}
+    title = f"Load: debian-node, {archive.stat().st_size >> 20} MiB (median of {rounds})"
+    return table(title, times, against)
