@@ -6,8 +6,8 @@ was just deleted measures that scan.  Hence a new loop-mounted filesystem for ev
 
 from __future__ import annotations
 
+import itertools
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.harness.engine import Engine
 from tests.images import debian_node
 
 SIZE_BYTES = 4 << 30
+_numbers = itertools.count()
 
 
 @contextmanager
@@ -60,11 +61,11 @@ def bench(directory: Path, rounds: int) -> str:
                 stop()
 
     def docker(where: Path) -> tuple[list[str], Callable[[], None]]:
-        peer = Docker(where, directory / f"run-{time.monotonic_ns()}")
+        peer = Docker(where, directory / f"r{next(_numbers)}")
         return peer.argv("load", "-q", "-i", archive), peer.stop
 
     def podman(where: Path) -> tuple[list[str], Callable[[], None]]:
-        peer = Podman(where, directory / f"run-{time.monotonic_ns()}")
+        peer = Podman(where, directory / f"r{next(_numbers)}")
         return peer.argv("load", "-q", "-i", archive), peer.stop
 
     def pyrunc(source: Path) -> Callable[[Path], tuple[list[str], Callable[[], None]]]:

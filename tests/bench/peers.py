@@ -7,7 +7,6 @@ any shape.  The daemons are stopped by their process ids.
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import time
 from pathlib import Path
@@ -27,9 +26,9 @@ class Docker:
         """Start both; `data` holds what they store, `run` their sockets."""
         self.socket = f"unix://{run}/docker.sock"
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.log = (run / "docker.log").open("wb")
         for path in (data, run):
             path.mkdir(parents=True, exist_ok=True)
+        self.log = (run / "docker.log").open("wb")
         containerd: list[str | Path] = ["containerd", "--log-level", "error"]
         containerd += ["--root", data / "containerd", "--state", run / "containerd"]
         self._start([*containerd, "--address", run / "containerd.sock"])
@@ -84,14 +83,9 @@ class Podman:
     def limits(self) -> list[str]:
         """Return options for `run` that keep podman below the hard limits of this host.
 
-        Kernel: raising one needs CAP_SYS_RESOURCE, which even root may lack.
+        Kernel: raising one needs CAP_SYS_RESOURCE, which even root may lack; podman asks for 2^20.
         """
-        options = []
-        for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-            hard = resource.getrlimit(number)[1]
-            if hard != resource.RLIM_INFINITY:
-                options += ["--ulimit", f"{name}={hard}:{hard}"]
-        return options
+        return ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
 
     def stop(self) -> None:
         """Nothing runs."""

@@ -19,8 +19,8 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
     """Load the same archive everywhere, run everybody in turn, and report."""
     archive = directory / "busybox.tar"
     busybox.make_archive(archive)
-    docker = Docker(directory / "start", directory / "start-run")
-    podman = Podman(directory / "start", directory / "start-run")
+    docker = Docker(directory / "start", directory / "r")
+    podman = Podman(directory / "start", directory / "r")
     try:
         for argv in (docker.argv("load", "-i", archive), podman.argv("load", "-i", archive)):
             subprocess.run(argv, check=True, capture_output=True)
