@@ -4,7 +4,7 @@
  * interpreter by where it lies itself, whatever PATH, HOME and the working directory are, and
  * replaces itself by
  *
- *     python3.X -I -S -X utf8 -c CODE PACKAGE-PARENT NAME ARGUMENT...
+ *     python3.X -I -S -X utf8 -c CODE DIRECTORIES NAME ARGUMENT...
  *
  * -I and -S spare the site module, and with it every .pth file (2 ms); -c spares the search for a
  * script's importer (1 ms); -X utf8 makes arguments read the same under every locale.
@@ -31,12 +31,12 @@
 #define CANNOT_START COMMAND_NAME ": cannot start Python " PYTHON_VERSION
 
 static const char code[] = "import sys\n"
-                           "sys.path.append(sys.argv[1])\n"
+                           "sys.path += sys.argv[1].split('\\n')\n"
                            "del sys.argv[:2]\n"
                            "from " COMMAND_MODULE " import main\n"
                            "sys.exit(main())\n";
 
-/* Where a package lies as seen from its scripts: virtual environments and /usr/local, Debian's
+/* Where packages lie as seen from their scripts: virtual environments and /usr/local, Debian's
  * /usr/local, Debian's /usr, and the source tree, where `make build` leaves build/bin/pyrunc. */
 static const char *const package_places[] = {
     "../lib/python" PYTHON_VERSION "/site-packages",
@@ -44,6 +44,17 @@ static const char *const package_places[] = {
     "../local/lib/python" PYTHON_VERSION "/dist-packages",
     "../lib/python3/dist-packages",
     "../..",
+};
+
+/* Where the other libraries may be, beside the directory of the package itself.  A path of the
+ * build machine is there for the source tree only: in a wheel, nobody knows whose directory it will
+ * be. */
+static const char *const library_places[] = {
+#ifdef PYTHON_SITE
+    PYTHON_SITE,
+#endif
+    "/usr/local/lib/python" PYTHON_VERSION "/dist-packages",
+    "/usr/lib/python3/dist-packages",
 };
 
 static const char *const interpreter_places[] = {
@@ -98,12 +109,18 @@ static bool find_package(char *parent, const char *directory)
     return false;
 }
 
-/* A virtual environment's own interpreter first: only it finds the other packages there. */
-static bool find_interpreter(char *interpreter, const char *directory)
+static bool is_in_environment(const char *directory)
 {
     char mark[PATH_MAX];
-    if (join(mark, directory, "../pyvenv.cfg") && access(mark, R_OK) == 0 &&
-        join(interpreter, directory, "python" PYTHON_VERSION) && access(interpreter, X_OK) == 0)
+    return join(mark, directory, "../pyvenv.cfg") && access(mark, R_OK) == 0;
+}
+
+/* A virtual environment's own interpreter first: it is the one that the package was installed for.
+ */
+static bool find_interpreter(char *interpreter, const char *directory)
+{
+    if (is_in_environment(directory) && join(interpreter, directory, "python" PYTHON_VERSION) &&
+        access(interpreter, X_OK) == 0)
         return true;
     for (size_t i = 0; i < sizeof interpreter_places / sizeof *interpreter_places; i++)
         if (access(interpreter_places[i], X_OK) == 0)
@@ -111,10 +128,28 @@ static bool find_interpreter(char *interpreter, const char *directory)
     return false;
 }
 
-static int execute(char *interpreter, char *parent, int argc, char **argv)
+/* Lengthen sys.path, one directory a line: first the package's own, which in a virtual environment
+ * holds everything.  A system's packages may be spread over pip's directory and the distribution's.
+ */
+static void add_libraries(char *directories, size_t size, const char *directory)
 {
-    char *leading[] = {interpreter, "-I",         "-S",   "-X",        "utf8",
-                       "-c",        (char *)code, parent, COMMAND_NAME};
+    size_t used = strlen(directories);
+    if (is_in_environment(directory))
+        return;
+    for (size_t i = 0; i < sizeof library_places / sizeof *library_places; i++) {
+        size_t length = strlen(library_places[i]);
+        if (used + length + 2 > size || access(library_places[i], X_OK) != 0)
+            continue;
+        directories[used] = '\n';
+        memcpy(directories + used + 1, library_places[i], length + 1);
+        used += length + 1;
+    }
+}
+
+static int execute(char *interpreter, char *directories, int argc, char **argv)
+{
+    char *leading[] = {interpreter, "-I",         "-S",        "-X",        "utf8",
+                       "-c",        (char *)code, directories, COMMAND_NAME};
     size_t count = sizeof leading / sizeof *leading;
     size_t rest = argc > 0 ? (size_t)argc : 1; /* argc is 0 where a caller passes no argv at all */
     char **arguments = calloc(count + rest, sizeof *arguments);
@@ -130,14 +165,14 @@ static int execute(char *interpreter, char *parent, int argc, char **argv)
 int main(int argc, char **argv)
 {
     char directory[PATH_MAX];
-    char parent[PATH_MAX];
+    char directories[4 * PATH_MAX];
     char interpreter[PATH_MAX];
 
     open_missing_stdio();
     if (!find_own_directory(directory)) {
         fprintf(stderr, CANNOT_START ": the directory of this program is unknown\n"
                                      "hint: mount /proc, or call it by its absolute path\n");
-    } else if (!find_package(parent, directory)) {
+    } else if (!find_package(directories, directory)) {
         fprintf(stderr,
                 CANNOT_START
                 ": no package pyrunc belongs to '%s'\n"
@@ -150,7 +185,8 @@ int main(int argc, char **argv)
                              ", or install pyrunc again with the Python that is there\n",
                 directory);
     } else {
-        int error = execute(interpreter, parent, argc, argv);
+        add_libraries(directories, sizeof directories, directory);
+        int error = execute(interpreter, directories, argc, argv);
         fprintf(stderr, CANNOT_START ": '%s': %s\n", interpreter, strerror(error));
     }
     return COMMAND_FAILURE;

@@ -38,6 +38,9 @@ function(pyrunc_command name module failure)
         COMMAND_NAME="${name}" COMMAND_MODULE="${module}" COMMAND_FAILURE=${failure}
         PYTHON_VERSION="${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}"
         PYTHON_PATH="${Python_EXECUTABLE}")
+    if(PYRUNC_IN_TREE)
+        target_compile_definitions(${name} PRIVATE PYTHON_SITE="${Python_SITEARCH}")
+    endif()
 endfunction()
 
 pyrunc_command(pyrunc pyrunc.cli.entry 125)

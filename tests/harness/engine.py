@@ -39,7 +39,7 @@ class Engine:
         self.root = directory / "root"
         self.runroot = directory / "run"
         self.bridge = f"pyt{number}"
-        self.subnet = f"10.{200 + number // 256}.{number % 256}.0/24"
+        self.gateway = f"10.{200 + number // 256}.{number % 256}.1"
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
@@ -47,7 +47,7 @@ class Engine:
             "PYRUNC_ROOT": str(self.root),
             "PYRUNC_RUNROOT": str(self.runroot),
             "PYRUNC_BRIDGE": self.bridge,
-            "PYRUNC_SUBNET": self.subnet,
+            "PYRUNC_BIP": f"{self.gateway}/24",
         }
 
     def argv(self, *words: str | Path) -> list[str]:
