@@ -106,7 +106,7 @@ def repair(
         setup.make_again(connection, paths, name)
     if ORPHAN_CABLE in kinds:
         with netlink.opened() as kernel:
-            for link in _orphans(kernel, definition, lambda: ipam.leases(connection, name)):
+            for link in _orphans(kernel, definition, lambda: ipam.leases(connection, name), 0):
                 kernel.delete_link(link)
     return found
 
@@ -190,14 +190,17 @@ def _cable_findings(
 
 
 def _orphans(
-    kernel: Netlink, definition: Definition, holders: Callable[[], Collection[str]]
+    kernel: Netlink,
+    definition: Definition,
+    holders: Callable[[], Collection[str]],
+    patience_seconds: float = _DYING_SECONDS,
 ) -> list[Link]:
     """Return host ends in the network's bridge that belong to no holder, and stay.
 
     Links are listed before holders, and a lease comes before its cable, so that one that is just
     being made always finds its holder.
     """
-    deadline = time.monotonic() + _DYING_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while True:
         links = kernel.links()
         ids = holders()
