@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.bench.peers import Docker, Podman
+from tests.harness.peers import Docker, Podman
 from tests.harness.engine import Engine
 from tests.images import debian_node
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.bench.peers import Docker, Podman
+from tests.harness.peers import Docker, Podman
 from tests.harness.engine import Engine
 from tests.images import busybox
 

@@ -1,9 +1,13 @@
-"""The image that most tests run: Debian's static busybox, with every applet as a link."""
+"""The image that most tests run: Debian's static busybox, with every applet as a link.
+
+python -m tests.images.busybox FILE writes it as a docker-archive, for trying things by hand.
+"""
 
 from __future__ import annotations
 
 import io
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -28,23 +32,32 @@ DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o755, "root": 
 }
 
 
-def write_layer(into: Path) -> pack.Layer:
-    """Write the root filesystem as one layer."""
+def write_layer(into: Path, programs: dict[str, Path] | None = None) -> pack.Layer:
+    """Write the root filesystem as one layer; `programs` adds files by their name inside."""
     with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, mode in DIRECTORIES.items():
             _add(archive, name, mode, kind=tarfile.DIRTYPE)
         for name, text in FILES.items():
             _add(archive, name, 0o644, data=text.encode())
         _add(archive, "bin/busybox", 0o755, data=BUSYBOX.read_bytes())
+        for name, path in (programs or {}).items():
+            _add(archive, name, 0o755, data=path.read_bytes())
         for applet in _applets():
             _add(archive, f"bin/{applet}", 0o777, kind=tarfile.SYMTYPE, target="busybox")
     return pack.layer(into)
 
 
-def make_archive(into: Path, name: str = NAME, config: dict[str, Any] | None = None) -> pack.Image:
-    """Write a docker-archive; `config` adds to the image's configuration."""
-    image = pack.Image(name, [write_layer(into.with_suffix(".layer"))], CONFIG | (config or {}))
+def make_archive(
+    into: Path,
+    name: str = NAME,
+    config: dict[str, Any] | None = None,
+    programs: dict[str, Path] | None = None,
+) -> pack.Image:
+    """Write a docker-archive; `config` and `programs` add to what is in the image."""
+    layer = write_layer(into.with_suffix(".layer"), programs)
+    image = pack.Image(name, [layer], CONFIG | (config or {}))
     pack.write_docker_archive(image, into)
+    layer.tar.unlink()
     return image
 
 
@@ -66,3 +79,7 @@ def _add(
     member.type, member.mode, member.mtime = kind, mode, pack.TIME
     member.size, member.linkname = len(data), target
     archive.addfile(member, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    make_archive(Path(sys.argv[1]))

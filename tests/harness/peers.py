@@ -1,4 +1,4 @@
-"""Docker and podman of this benchmark's own: private directories, private network namespace.
+"""Docker and podman of our own: private directories, private network namespace.
 
 Nothing of the host's installations is used or touched, systemd is not needed, and cgroups may have
 any shape.  The daemons are stopped by their process ids.
