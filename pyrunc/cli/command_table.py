@@ -1,0 +1,62 @@
+"""Which commands are there?  Pure data, all that `pyrunc --help` needs.
+
+name -> (module, attribute, what it does); without the last, the help does not show it.
+"""
+
+from __future__ import annotations
+
+Entry = tuple[str, str, str]
+
+CONTAINER: dict[str, Entry] = {
+    "run": ("commands_run", "RUN", "Create and run a new container from an image"),
+    "ls": ("commands_container", "PS", "List containers"),
+    "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
+    "rm": ("commands_container", "RM", "Remove containers"),
+    "mount": ("commands_container", "MOUNT", "Show a container's root filesystem on the host"),
+    "unmount": ("commands_container", "UNMOUNT", "Take such a view away"),
+    "cleanup": ("commands_container", "CLEANUP", ""),
+}
+IMAGE: dict[str, Entry] = {
+    "ls": ("commands_image", "IMAGES", "List images"),
+    "inspect": ("commands_image", "IMAGE_INSPECT", "Show all about images, as JSON"),
+    "load": ("commands_image", "LOAD", "Load images from an archive or an OCI layout"),
+}
+SYSTEM: dict[str, Entry] = {
+    "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
+    "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
+}
+ROOT: dict[str, Entry] = {
+    "run": CONTAINER["run"],
+    "explain": ("commands_run", "EXPLAIN", "Show the steps that run would take, and take none"),
+    "ps": CONTAINER["ls"],
+    "rm": CONTAINER["rm"],
+    "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
+    "images": IMAGE["ls"],
+    "load": IMAGE["load"],
+    "info": SYSTEM["info"],
+    "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
+    "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
+    "container": ("commands", "CONTAINER", "Manage containers"),
+    "image": ("commands", "IMAGE", "Manage images"),
+    "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
+}
+CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
+IMAGE_ALIASES = {"list": "ls"}
+
+# docker's commands that a later version brings
+ROOT_LATER = (
+    "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
+    "cp", "create", "diff", "events", "exec", "export", "history", "import", "kill", "login",
+    "logout", "logs", "manifest", "network", "node", "pause", "plugin", "port", "pull", "push",
+    "rename", "restart", "rmi", "save", "search", "secret", "service", "stack", "start", "stats",
+    "stop", "swarm", "tag", "top", "trust", "unpause", "update", "volume", "wait",
+)  # fmt: skip
+CONTAINER_LATER = (
+    "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port",
+    "prune", "rename", "restart", "start", "stats", "stop", "top", "unpause", "update", "wait",
+)  # fmt: skip
+IMAGE_LATER = ("build", "history", "import", "prune", "pull", "push", "rm", "remove", "save", "tag")
+SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")
+
+# Those of them that want a scheduler, which pyrunc leaves to others.
+CLUSTER = ("swarm", "node", "service", "stack", "config", "secret")

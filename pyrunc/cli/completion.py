@@ -1,0 +1,86 @@
+"""What can follow on an unfinished command line?  Names, asked from the store; never an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_PYRUNC_COMPLETE"
+
+
+def script(shell: str) -> str:
+    """Return the script that a shell evaluates to complete `pyrunc`."""
+    from click.shell_completion import get_completion_class
+
+    from .commands import ROOT
+
+    found = get_completion_class(shell)
+    assert found is not None
+    complete = found(ROOT, {}, "pyrunc", VARIABLE)
+    # Not complete.source(): for bash it runs bash to ask for its version.
+    return complete.source_template % complete.source_vars()
+
+
+def shells(
+    _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a shell."""
+    return _items(list(SHELLS), incomplete)
+
+
+def containers(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete names of containers, and IDs once one is begun."""
+    try:
+        from ..engine.ps import list_containers
+
+        found = list_containers(_engine(ctx), show_all=True)
+    except Exception:  # noqa: BLE001  # an error text in the middle of a command line helps nobody
+        return []
+    names = [summary.name for summary in found]
+    return _items(
+        names + ([summary.id[:12] for summary in found] if incomplete else []), incomplete
+    )
+
+
+def images(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete names of images as users write them."""
+    try:
+        from ..engine.images import list_images
+        from ..oci.reference import parse_full
+
+        names = [
+            parse_full(name).familiar()
+            for image in list_images(_engine(ctx).paths)
+            for name in image.names
+        ]
+    except Exception:  # noqa: BLE001
+        return []
+    return _items(names + [name.removesuffix(":latest") for name in names], incomplete)
+
+
+def containers_and_images(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete both."""
+    return containers(ctx, parameter, incomplete) + images(ctx, parameter, incomplete)
+
+
+def _items(names: list[str], incomplete: str) -> list[CompletionItem]:
+    chosen = dict.fromkeys(name for name in names if name.startswith(incomplete))
+    return [CompletionItem(name) for name in chosen]
+
+
+def _engine(ctx: click.Context) -> Engine:
+    from .entry import make_engine
+
+    return make_engine(ctx.find_root().obj or {})

@@ -1,0 +1,147 @@
+"""What happens first when somebody types `pyrunc`?
+
+A command line that the thin parser understands goes straight to the engine: no click, no msgspec,
+no typing.  Everything else is read again by click (commands.py), which says the right thing.
+Hot: nothing is imported before it is known to be needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import InvalidInput, Unsupported
+from ..paths import DEFAULT_ROOT, DEFAULT_RUNROOT, Paths
+from . import option_table, output, thin_parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from ..engine.engine import Engine
+
+DEFAULT_BRIDGE = "pyrunc0"
+_COMPLETE = "_PYRUNC_COMPLETE"
+_PLAIN_GLOBALS = {"root", "runroot", "bridge", "bip"}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command line and end the process with its exit code.
+
+    Leaves by _exit: the interpreter's own clean-up would cost milliseconds and close the database.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_missing_stdio()
+    code = output.guarded(_command_name(words), lambda: dispatch(words))
+    _flush()
+    os._exit(code & 0xFF)
+
+
+def dispatch(words: list[str]) -> int:
+    """Return the exit code of one command line."""
+    thin = None if _COMPLETE in os.environ else read_run(words)
+    if thin is None:
+        return _cold(words)
+    engine_flags, flags, operands = thin
+    from . import run_command
+
+    try:
+        options = run_command.parse(flags, operands)
+        engine = make_engine(engine_flags)
+    except (InvalidInput, Unsupported):
+        return _cold(words)
+    return run_command.execute(engine, options)
+
+
+def read_run(
+    words: list[str],
+) -> tuple[Mapping[str, object], dict[str, object], list[str]] | None:
+    """Read a `run` line: (global flags, flags, [image, command …]); None sends it to click."""
+    outer = thin_parser.parse(option_table.index(option_table.GLOBAL), words)
+    if outer is None:
+        return None
+    engine_flags, rest = outer
+    if rest[:2] == ["container", "run"]:
+        del rest[0]
+    if rest[:1] != ["run"] or not set(engine_flags) <= _PLAIN_GLOBALS:
+        return None
+    table = option_table.index(option_table.RUN, option_table.RUN_ALIASES)
+    inner = thin_parser.parse(table, rest[1:])
+    if inner is None:
+        return None
+    flags, operands = inner
+    # A typographic dash is not ASCII; click knows the hint.
+    if not operands or "help" in flags or not operands[0].isascii():
+        return None
+    return engine_flags, flags, operands
+
+
+def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Engine:
+    """Make the engine from global flags, else PYRUNC_ROOT, …_BRIDGE, …_BIP, else defaults.
+
+    Raises: InvalidInput for a path that is not absolute or a bridge no interface can be called.
+    """
+    from ..engine.engine import Engine
+
+    def chosen(flag: str, default: str) -> str:
+        value = flags.get(flag) or environ.get(f"PYRUNC_{flag.upper()}") or default
+        return str(value)
+
+    root = _directory("--root", chosen("root", DEFAULT_ROOT))
+    runroot = _directory("--runroot", chosen("runroot", DEFAULT_RUNROOT))
+    bridge = chosen("bridge", DEFAULT_BRIDGE)
+    if not 0 < len(bridge) <= 15 or not all(
+        c.isascii() and (c.isalnum() or c in "-_.") for c in bridge
+    ):
+        raise InvalidInput(f"invalid bridge name {bridge[:64]!r}", where="--bridge")
+    return Engine(
+        paths=Paths(root=root, runroot=runroot), bridge=bridge, subnet=chosen("bip", "") or None
+    )
+
+
+def _directory(flag: str, raw: str) -> str:
+    if "\0" in raw or "\n" in raw or ":" in raw or "," in raw:
+        # Kernel: overlay mount options are separated by these.
+        raise InvalidInput(f"{flag} {raw[:200]!r}: no colon, comma or newline, please", where=flag)
+    path = raw if raw.startswith("/") else f"{os.getcwd()}/{raw}"
+    return os.path.normpath(path)
+
+
+def _command_name(words: list[str]) -> str:
+    """Return the command's words as far as they decide the exit code of an error."""
+    outer = thin_parser.parse(option_table.index(option_table.GLOBAL), words)
+    rest = outer[1] if outer else []
+    return " ".join(rest[:2]) if rest[:1] == ["container"] else "".join(rest[:1])
+
+
+def _cold(words: list[str]) -> int:
+    try:
+        from .commands import run_command_line
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        # Started with -S from a source tree: the libraries lie where only site knows.
+        import site
+
+        site.main()
+        from .commands import run_command_line
+    return run_command_line(words)
+
+
+def _open_missing_stdio() -> None:
+    # Kernel: a program may be started with 0, 1 or 2 closed, and its next file takes the number.
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass

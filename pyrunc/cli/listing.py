@@ -1,0 +1,121 @@
+"""How are lists and objects printed: tables, `--format`, JSON?
+
+A row is a dict of the placeholders that `--format` knows, each already worded for people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import PyruncError
+from . import output
+from .go_functions import Method, OpenMap, Value, to_json
+from .go_template import Template, TemplateError
+
+BAD_TEMPLATE = 64
+# Maps with free keys inside the documents of inspect, info and version.
+_OPEN_MAPS = {
+    "Labels", "Annotations", "Networks", "Ports", "ExposedPorts", "Volumes", "Sysctls", "Tmpfs",
+    "Data", "Options", "Config", "Runtimes", "LogConfig", "StorageOpt", "PortBindings",
+} - {"Config"}  # fmt: skip
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Value]],
+    headers: Mapping[str, str],
+    columns: Sequence[str],
+    layout: str,
+) -> None:
+    """Print rows as docker's lists do.
+
+    `headers` words every placeholder's column; `columns` are those of the default table; `layout`
+    is --format: "", "table", "table TEMPLATE", "json", or a template.
+    Raises: TemplateError.
+    """
+    layout = layout.strip()
+    if layout in ("", "table"):
+        cells = [[str(row[column]) for column in columns] for row in rows]
+        output.text(output.table([headers[column] for column in columns], cells))
+    elif layout.startswith("table "):
+        _print_table(rows, headers, layout[6:].strip())
+    elif layout in ("json", "{{json .}}"):
+        output.text("".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows))
+    else:
+        template = Template(layout, escapes=True)
+        output.text("".join(template.execute(row) + "\n" for row in rows))
+
+
+def print_objects(objects: Sequence[Value], layout: str) -> None:
+    """Print documents as docker's inspect does: an indented array, or a template for each.
+
+    Raises: TemplateError.
+    """
+    if not layout:
+        output.text(json.dumps(objects, indent=4, ensure_ascii=False) + "\n")
+    elif layout == "json":
+        output.text(to_json(objects) + "\n")
+    else:
+        template = Template(layout)
+        output.text("".join(template.execute(opened(value)) + "\n" for value in objects))
+
+
+def print_object(value: Value, layout: str) -> None:
+    """Print one document of `info` or `version` by a template or as JSON.
+
+    Raises: TemplateError.
+    """
+    if layout == "json":
+        layout = "{{json .}}"
+    output.text(Template(layout).execute(opened(value)) + "\n")
+
+
+def template_exit_code(error: TemplateError, *, is_list: bool) -> int:
+    """Return docker's exit code: 64 where inspect cannot read a template, else 1."""
+    return BAD_TEMPLATE if error.is_syntax and not is_list else 1
+
+
+def label_method(labels: Mapping[str, str]) -> Method:
+    """Return the `.Label "key"` of a row."""
+    return Method(lambda key: labels.get(key, ""))
+
+
+def opened(value: Value, *, is_open: bool = False) -> Value:
+    """Mark the maps whose keys are free, so that a key that is missing is no error."""
+    if isinstance(value, Mapping):
+        kind: Callable[[dict[str, Value]], Value] = OpenMap if is_open else dict
+        return kind({key: opened(item, is_open=key in _OPEN_MAPS) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return [opened(item) for item in value]
+    return value
+
+
+def failures(names: Sequence[str], act: Callable[[str], None]) -> int:
+    """Do something for each name, going on after errors; returns 1 if there was one."""
+    code = 0
+    for name in names:
+        try:
+            act(name)
+        except PyruncError as error:
+            output.problem(error)
+            code = 1
+    return code
+
+
+def _print_table(
+    rows: Sequence[Mapping[str, Value]], headers: Mapping[str, str], layout: str
+) -> None:
+    template = Template(layout, escapes=True)
+    head: dict[str, Value] = dict(headers)
+    head["Label"] = Method(_label_header)
+    lines = [template.execute(head), *(template.execute(row) for row in rows)]
+    cells = [line.split("\t") for line in lines]
+    width = max(len(line) for line in cells)
+    padded = [line + [""] * (width - len(line)) for line in cells]
+    text = output.table(padded[0], padded[1:])
+    output.text("".join(line.rstrip() + "\n" for line in text.splitlines()))
+
+
+def _label_header(key: str) -> str:
+    return re.sub("[-_]", " ", key.rpartition(".")[2])

@@ -1,0 +1,168 @@
+"""Which options are there?  Pure data, for the thin parser, click's commands and the help.
+
+A row is (name, short, kind, value, group, help).  Kinds, as in Go's pflag, so docker's:
+    flag      --rm, --rm=false; never takes the next word
+    value     --name x, --name=x, -n x, -nx; the last one wins
+    list      as value; every one counts
+    optional  --trace, --trace=FILE; never takes the next word
+Hot: every command line comes through here.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Row = tuple[str, str, str, str, str, str]
+    Index = dict[str, tuple[str, str]]  # "name" or one letter -> (name, kind)
+
+FLAG = "flag"
+VALUE = "value"
+LIST = "list"
+OPTIONAL = "optional"
+
+GLOBAL: tuple[Row, ...] = (
+    ("root", "", VALUE, "DIR", "", "Where images and containers lie (PYRUNC_ROOT)"),
+    ("runroot", "", VALUE, "DIR", "", "Where the state of what runs lies (PYRUNC_RUNROOT)"),
+    ("bridge", "", VALUE, "NAME", "", "Bridge of the default network (PYRUNC_BRIDGE)"),
+    ("bip", "", VALUE, "CIDR", "", "Address and subnet of that bridge (PYRUNC_BIP)"),
+    ("debug", "D", FLAG, "", "", "Log every step; as --log-level debug"),
+    ("log-level", "l", VALUE, "LEVEL", "", "debug, info, warn, error or fatal (default warn)"),
+    ("config", "", VALUE, "DIR", "", "Directory of client configuration files"),
+    ("version", "v", FLAG, "", "", "Print the version and quit"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
+RUN: tuple[Row, ...] = (
+    ("name", "", VALUE, "NAME", "Container", "Name of the container; a random one if not given"),
+    ("rm", "", FLAG, "", "Container", "Remove the container when it exits"),
+    ("interactive", "i", FLAG, "", "Container", "Keep stdin open"),
+    ("tty", "t", FLAG, "", "Container", "Give the container a terminal"),
+    ("pull", "", VALUE, "WHEN", "Container", 'Pull the image: "always", "missing", "never"'),
+    ("quiet", "q", FLAG, "", "Container", "No progress of pulls"),
+    ("cidfile", "", VALUE, "FILE", "Container", "Write the container's ID to a new file"),
+    ("label", "l", LIST, "KEY[=VALUE]", "Container", "Attach a label"),
+    (
+        "trace",
+        "",
+        OPTIONAL,
+        "FILE",
+        "Container",
+        "Print each step as it happens, to stderr or FILE",
+    ),
+    ("entrypoint", "", VALUE, "COMMAND", "Process", "Replace the image's ENTRYPOINT and CMD"),
+    ("env", "e", LIST, "KEY[=VALUE]", "Process", "Set a variable; without a value: your own"),
+    ("env-file", "", LIST, "FILE", "Process", "Read variables from a file, one KEY=VALUE a line"),
+    ("user", "u", VALUE, "USER[:GROUP]", "Process", "Names or numbers, looked up in the image"),
+    ("group-add", "", LIST, "GROUP", "Process", "Join another group"),
+    ("workdir", "w", VALUE, "DIR", "Process", "Working directory inside the container"),
+    ("init", "", FLAG, "", "Process", "Run a small init that forwards signals and reaps"),
+    ("stop-signal", "", VALUE, "SIGNAL", "Process", "Signal that asks the container to stop"),
+    ("volume", "v", LIST, "SRC:DST[:ro]", "File", "Bind a file or directory of the host"),
+    ("tmpfs", "", LIST, "DIR[:OPTIONS]", "File", "Mount an empty tmpfs"),
+    ("read-only", "", FLAG, "", "File", "Mount the root filesystem read-only"),
+    ("device", "", LIST, "SRC[:DST][:rwm]", "File", "Add a device of the host"),
+    ("shm-size", "", VALUE, "SIZE", "File", "Size of /dev/shm (default 64m)"),
+    ("memory", "m", VALUE, "SIZE", "Limit", "Memory limit, at least 6m"),
+    ("memory-swap", "", VALUE, "SIZE", "Limit", "Memory and swap together; -1: no limit"),
+    ("cpus", "", VALUE, "NUMBER", "Limit", "How many processors' time at most: 0.5, 2"),
+    ("cpuset-cpus", "", VALUE, "LIST", "Limit", "Which processors: 0-2,5"),
+    ("pids-limit", "", VALUE, "NUMBER", "Limit", "Processes at most (default 2048); -1: no limit"),
+    ("ulimit", "", LIST, "NAME=SOFT[:HARD]", "Limit", "Resource limit, as nofile=1024:4096"),
+    ("cap-add", "", LIST, "CAPABILITY", "Privilege", "Add a Linux capability, or ALL"),
+    ("cap-drop", "", LIST, "CAPABILITY", "Privilege", "Drop a Linux capability, or ALL"),
+    (
+        "privileged",
+        "",
+        FLAG,
+        "",
+        "Privileges",
+        "All capabilities, no seccomp, no masks",
+    ),
+    (
+        "security-opt",
+        "",
+        LIST,
+        "OPTION",
+        "Privileges",
+        "seccomp=FILE, no-new-privileges …",
+    ),
+    (
+        "sysctl",
+        "",
+        LIST,
+        "KEY=VALUE",
+        "Privileges",
+        "Set a kernel parameter of its own",
+    ),
+    ("network", "", LIST, "MODE", "Network", "bridge (default), none or host"),
+    ("hostname", "h", VALUE, "NAME", "Network", "Host name (default: the short ID)"),
+    ("domainname", "", VALUE, "NAME", "Network", "NIS domain name"),
+    ("add-host", "", LIST, "NAME:IP", "Network", "Add a line to /etc/hosts"),
+    ("dns", "", LIST, "IP", "Network", "Name server"),
+    ("dns-search", "", LIST, "DOMAIN", "Network", 'Search domain; "." for none'),
+    ("dns-option", "", LIST, "OPTION", "Network", "Option for resolv.conf"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
+RUN_ALIASES = {"net": "network", "dns-opt": "dns-option"}
+
+# docker's flags that a later version brings: name -> (short, kind)
+RUN_LATER: dict[str, tuple[str, str]] = {
+    "annotation": ("", LIST), "attach": ("a", LIST), "blkio-weight": ("", VALUE),
+    "blkio-weight-device": ("", LIST), "cgroup-parent": ("", VALUE), "cgroupns": ("", VALUE),
+    "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE), "cpu-period": ("", VALUE),
+    "cpu-quota": ("", VALUE), "cpu-rt-period": ("", VALUE), "cpu-rt-runtime": ("", VALUE),
+    "cpu-shares": ("c", VALUE), "cpuset-mems": ("", VALUE), "detach": ("d", FLAG),
+    "detach-keys": ("", VALUE), "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
+    "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
+    "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
+    "health-cmd": ("", VALUE), "health-interval": ("", VALUE), "health-retries": ("", VALUE),
+    "health-start-interval": ("", VALUE), "health-start-period": ("", VALUE),
+    "health-timeout": ("", VALUE), "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
+    "ip": ("", VALUE), "ip6": ("", VALUE), "ipc": ("", VALUE), "isolation": ("", VALUE),
+    "label-file": ("", LIST), "link": ("", LIST), "link-local-ip": ("", LIST),
+    "log-driver": ("", VALUE), "log-opt": ("", LIST), "mac-address": ("", VALUE),
+    "memory-reservation": ("", VALUE), "memory-swappiness": ("", VALUE), "mount": ("", LIST),
+    "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
+    "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
+    "platform": ("", VALUE), "publish": ("p", LIST), "publish-all": ("P", FLAG),
+    "restart": ("", VALUE), "runtime": ("", VALUE), "sig-proxy": ("", FLAG),
+    "stop-timeout": ("", VALUE), "storage-opt": ("", LIST), "use-api-socket": ("", FLAG),
+    "userns": ("", VALUE), "uts": ("", VALUE), "volume-driver": ("", VALUE),
+    "volumes-from": ("", LIST), "kernel-memory": ("", VALUE), "disable-content-trust": ("", FLAG),
+}  # fmt: skip
+
+# Values of those flags that ask for what happens anyway.
+RUN_ACCEPTED: dict[str, tuple[object, ...]] = {
+    "cgroupns": ("", "private"), "detach": (False,), "disable-content-trust": (True, False),
+    "ipc": ("", "private"), "isolation": ("", "default"), "no-healthcheck": (False,),
+    "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,), "restart": ("", "no"),
+    "sig-proxy": (True,), "use-api-socket": (False,), "userns": ("",), "uts": ("",),
+}  # fmt: skip
+
+# Gone from docker, still in scripts: a warning, and on.
+RUN_IGNORED = ("kernel-memory", "disable-content-trust")
+
+
+def index(rows: Iterable[Row], aliases: dict[str, str] | None = None) -> Index:
+    """Return the options by name and by letter."""
+    result: Index = {}
+    for name, short, kind, _, _, _ in rows:
+        result[name] = (name, kind)
+        if short:
+            result[short] = (name, kind)
+    for alias, name in (aliases or {}).items():
+        result[alias] = result[name]
+    return result
+
+
+def with_later(table: Index, later: dict[str, tuple[str, str]]) -> Index:
+    """Return the table with the options of a later version added."""
+    result = dict(table)
+    for name, (short, kind) in later.items():
+        result[name] = (name, kind)
+        if short:
+            result[short] = (name, kind)
+    return result

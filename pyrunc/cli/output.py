@@ -1,0 +1,187 @@
+"""How does anything reach the user?  The only place that prints.
+
+stdout is data, stderr is talk.  Text goes out as UTF-8 whatever the locale, straight to the file
+descriptor: nothing is buffered that a kill could lose.
+Hot: errors of `run` come through here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import Interrupted, PyruncError, errno_name, errno_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+STDOUT = 1
+STDERR = 2
+
+_FAILED_BEFORE_START = 125
+_LIKE_RUN = ("run", "create", "start", "container run", "container create", "container start")
+
+
+def line(text: str) -> None:
+    """Print one line of data."""
+    write_bytes(STDOUT, encode(text + "\n"))
+
+
+def text(data: str) -> None:
+    """Print data as it is."""
+    write_bytes(STDOUT, encode(data))
+
+
+def note(message: str) -> None:
+    """Print one line of talk."""
+    write_bytes(STDERR, encode(message + "\n"))
+
+
+def warning(message: str) -> None:
+    """Print a warning, as docker words them."""
+    note(f"WARNING: {message}")
+
+
+def problem(error: PyruncError) -> None:
+    """Print an error and its hint.  Control characters inside them are shown, not sent."""
+    note(f"pyrunc: {printable(str(error))}")
+    if error.hint:
+        note(f"hint: {printable(error.hint)}")
+
+
+def encode(data: str) -> bytes:
+    """Encode as UTF-8; bytes that came in undecodable go out as they came."""
+    try:
+        return data.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return data.encode("utf-8", "backslashreplace")
+
+
+def printable(data: str) -> str:
+    """Escape control characters, newlines and tabs apart.
+
+    Security: names out of images and archives must not reach the terminal as escape sequences.
+    """
+    if data.isprintable():
+        return data
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in data
+    )
+
+
+def write_bytes(descriptor: int, data: bytes) -> None:
+    """Write everything; waits where the descriptor does not block.
+
+    Raises: BrokenPipeError when a reader of stdout is gone; a lost stderr is no failure.
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            _wait_writable(descriptor)
+        except OSError:
+            if descriptor == STDERR:
+                return
+            raise
+
+
+def exit_code(error: BaseException, command: str) -> int:
+    """Return the exit code for an error that ended a command.
+
+    Source: docker run(1), "Exit Status".
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    code = error.exit_code if isinstance(error, PyruncError) else 1
+    if code == 1 and command in _LIKE_RUN:
+        return _FAILED_BEFORE_START
+    return code
+
+
+def guarded(command: str, act: Callable[[], int]) -> int:
+    """Run a command; whatever it raises becomes a message and an exit code.  No traceback, ever."""
+    try:
+        return act()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141  # as if SIGPIPE had ended us: nobody reads, nothing to say
+    except PyruncError as error:
+        if not isinstance(error, Interrupted):
+            problem(error)
+        return exit_code(error, command)
+    except OSError as error:
+        note(f"pyrunc: {_describe(error)}")
+        return _report_bug(error, command, "hint: details: ")
+    except Exception as error:  # noqa: BLE001  # the one place: a bug becomes a file and one line
+        return _report_bug(error, command, "pyrunc: internal error (details: ", ")")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out columns as docker does: left aligned, three spaces between them, at least ten wide.
+
+    Source: Go text/tabwriter with minwidth 10, tabwidth 1, padding 3, as docker/cli sets it.
+    """
+    cells = [[printable(cell).replace("\n", " ") for cell in row] for row in (headers, *rows)]
+    widths = [
+        max([len(row[column]) + 3 for row in cells if column < len(row)] + [10])
+        for column in range(len(headers))
+    ]
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("".join(padded) + row[-1] + "\n")
+    return "".join(lines)
+
+
+def _describe(error: OSError) -> str:
+    about = f" {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
+    if not error.errno:
+        return f"cannot go on{about}: {error}"
+    return (
+        f"cannot use{about or ' a file'}: {errno_reason(error.errno)} ({errno_name(error.errno)})"
+    )
+
+
+def _report_bug(error: BaseException, command: str, before: str, behind: str = "") -> int:
+    path = _write_details(error, command)
+    if path:
+        note(f"{before}{path}{behind}")
+    else:
+        note(f"pyrunc: internal error: {type(error).__name__}: {printable(str(error))}")
+    return exit_code(error, command)
+
+
+def _write_details(error: BaseException, command: str) -> str:
+    """Write the traceback to a new file only its owner can read; returns its path, or ""."""
+    import sys
+    import traceback
+
+    body = f"pyrunc {command}\nPython {sys.version}\n\n" + "".join(
+        traceback.format_exception(error)
+    )
+    for directory in (os.environ.get("TMPDIR", "/tmp"), "/var/tmp", "/dev/shm"):
+        path = f"{directory}/pyrunc-error-{os.urandom(6).hex()}.txt"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except OSError:
+            continue
+        try:
+            write_bytes(descriptor, encode(body))
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+        return path
+    return ""
+
+
+def _wait_writable(descriptor: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    poll.poll()
