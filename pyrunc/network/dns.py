@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 HOST_RESOLV_CONF = "/etc/resolv.conf"
 RESOLVED_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
-HOST_GATEWAY = "host-gateway"
 
 _RESOLVED_STUB = "127.0.0.53"
 _PUBLIC_NAME_SERVERS = ("8.8.8.8", "8.8.4.4")
@@ -91,9 +90,9 @@ def hosts(
 ) -> bytes:
     """Return the container's /etc/hosts.
 
-    `extra` are (name, address) pairs of --add-host, already resolved (see `add_hosts`); they stand
-    before the container's own line.  `address` is None without a network of its own; `host_text`
-    is the host's file where the network is the host's, and replaces the usual beginning.
+    `extra` are the (name, address) pairs of --add-host; they stand before the container's own line.
+    `address` is None without a network of its own; `host_text` is the host's file where the network
+    is the host's, and replaces the usual beginning.
     """
     text = _LOCALHOST if host_text is None else host_text
     if not text.endswith("\n"):
@@ -120,16 +119,6 @@ def hostname_file(hostname: str) -> bytes:
 def read_host_hosts() -> str:
     """Read the host's /etc/hosts, for a container in the host's network; "" where there is none."""
     return _read_text("/etc/hosts")
-
-
-def add_hosts(values: Iterable[str], gateway: str | None = None) -> tuple[tuple[str, str], ...]:
-    """Parse --add-host values, "NAME:IP" or "NAME=IP", into (name, address) pairs.
-
-    An IPv6 address may stand in brackets.  "host-gateway" stands for `gateway`, the address under
-    which the container reaches the host.
-    Raises: InvalidInput, in docker's words, or if there is no gateway.
-    """
-    return tuple(_add_host(value, gateway) for value in values)
 
 
 def is_ip_address(text: str) -> bool:
@@ -179,28 +168,6 @@ def _valid_server(server: str) -> str:
             subject=server,
         )
     return server
-
-
-def _add_host(value: str, gateway: str | None) -> tuple[str, str]:
-    separator = "=" if "=" in value else ":"
-    name, found, address = value.partition(separator)
-    if not found or not name:
-        raise InvalidInput(f'bad format for add-host: "{value}"', where="--add-host", subject=value)
-    if address == HOST_GATEWAY:
-        if gateway is None:
-            raise InvalidInput(
-                f"cannot resolve host-gateway for {name!r}: the container has no bridge network",
-                where="--add-host",
-                subject=value,
-            )
-        return name, gateway
-    if address.startswith("[") and address.endswith("]"):
-        address = address[1:-1]
-    if not is_ip_address(address):
-        raise InvalidInput(
-            f'invalid IP address in add-host: "{address}"', where="--add-host", subject=value
-        )
-    return name, address
 
 
 def _read_text(path: str) -> str:

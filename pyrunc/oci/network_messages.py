@@ -34,8 +34,3 @@ class NetworkMessages(Record):
     veth: bytes = b""
     veth_pid_offset: int = 0
     child: tuple[tuple[str, str, bytes], ...] = ()
-
-
-def loopback_messages() -> NetworkMessages:
-    """Return what a network namespace of its own needs without a network: lo up."""
-    return NetworkMessages(child=(("set-link-up", "lo", LOOPBACK_UP),))

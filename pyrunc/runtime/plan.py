@@ -8,9 +8,8 @@ it does: step_reasons.py, printed by `pyrunc explain`.
 
 from __future__ import annotations
 
-from _struct import pack
-
 from ..kernel.launch_plan import CLONE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
+from ..oci.network_messages import LOOPBACK_UP
 from .cgroup import MONITORS, container_cgroups
 from .cgroup_limits import limit_steps
 from .plan_context import ROOTFS_DESCRIPTOR, START_DESCRIPTOR, LaunchContext
@@ -194,13 +193,8 @@ def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]
             *(Step(kind=k, target=t, data=d) for k, t, d in context.network.child),
         ]
     if "network" in namespaces.new:
-        return [Step(kind="set-link-up", target="lo", data=_LOOPBACK_UP)]
+        return [Step(kind="set-link-up", target="lo", data=LOOPBACK_UP)]
     return []
-
-
-# RTM_NEWLINK with NLM_F_REQUEST | NLM_F_ACK and a struct ifinfomsg: index 1, set IFF_UP.
-# Source: netlink(7), rtnetlink(7).
-_LOOPBACK_UP = pack("=IHHII", 32, 16, 5, 1, 0) + pack("=BxHiII", 0, 0, 1, 1, 1)
 
 
 def _sysctl_steps(settings: dict[str, str]) -> list[Step]:

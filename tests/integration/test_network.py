@@ -19,7 +19,7 @@ from pyrunc.errors import AlreadyExists, InUse, InvalidInput
 from pyrunc.kernel import netlink, netlink_query
 from pyrunc.network import attach, check, networks, setup
 from pyrunc.network.networks import Network
-from pyrunc.oci.network_messages import loopback_messages
+from pyrunc.oci.network_messages import LOOPBACK_UP, NetworkMessages
 from pyrunc.paths import Paths
 from tests.harness.network_tables import open_database
 from tests.harness.own_network import (
@@ -123,7 +123,7 @@ def test_outside_does_not_reach_a_container_by_its_address(host: Host) -> None:
 
 def test_container_without_network_has_loopback_only(host: Host) -> None:
     with Namespace() as alone:
-        alone.send(loopback_messages())
+        alone.send(NetworkMessages(child=(("set-link-up", "lo", LOOPBACK_UP),)))
 
         assert alone.reaches("127.0.0.1")
         assert not alone.reaches("192.0.2.1")

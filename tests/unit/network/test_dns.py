@@ -130,7 +130,7 @@ def test_hosts_names_the_container(hostname: str, domainname: str, names: str) -
 
 
 def test_hosts_puts_added_hosts_before_the_containers_own() -> None:
-    extra = dns.add_hosts(["db:10.0.0.9", "gw=host-gateway"], "172.17.0.1")
+    extra = [("db", "10.0.0.9"), ("gw", "172.17.0.1")]
     made = dns.hosts("abc", "172.17.0.2", extra).decode()
 
     assert made == f"{LOCALHOST}10.0.0.9\tdb\n172.17.0.1\tgw\n172.17.0.2\tabc\n"
@@ -140,38 +140,6 @@ def test_hosts_of_the_host_network_begins_with_the_hosts() -> None:
     made = dns.hosts("abc", extra=[("db", "10.0.0.9")], host_text="127.0.0.1 me").decode()
 
     assert made == "127.0.0.1 me\n10.0.0.9\tdb\n"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("db:10.0.0.9", ("db", "10.0.0.9")),
-        ("db=10.0.0.9", ("db", "10.0.0.9")),
-        ("db:2001:db8::1", ("db", "2001:db8::1")),
-        ("db=[2001:db8::1]", ("db", "2001:db8::1")),
-        ("db:[::1]", ("db", "::1")),
-    ],
-)
-def test_add_host_takes_both_separators_and_brackets(value: str, expected: tuple[str, str]) -> None:
-    assert dns.add_hosts([value]) == (expected,)
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("db", 'bad format for add-host: "db"'),
-        (":10.0.0.9", 'bad format for add-host: ":10.0.0.9"'),
-        ("db:", 'invalid IP address in add-host: ""'),
-        ("db:300.1.1.1", 'invalid IP address in add-host: "300.1.1.1"'),
-        ("db:10.0.0.9\n1.2.3.4 evil", 'invalid IP address in add-host: "10.0.0.9\n1.2.3.4 evil"'),
-        ("db:host-gateway", "no bridge network"),
-    ],
-)
-def test_add_host_refuses_in_dockers_words(value: str, message: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        dns.add_hosts([value])
-
-    assert message in str(caught.value)
 
 
 def test_hostname_file_is_one_line() -> None:
