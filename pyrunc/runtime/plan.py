@@ -217,4 +217,6 @@ def sysctl_path(name: str) -> str:
 def _descriptors(context: LaunchContext) -> tuple[str, ...]:
     rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
     start = (START_DESCRIPTOR,) if context.start_fifo else ()
-    return rootfs + start
+    # close-descriptors moves the last ones to 3 and above.
+    preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
+    return rootfs + start + preserved

@@ -31,4 +31,4 @@ class LaunchContext(Record):
     with_monitor: bool = True
     terminal_rows: int = 0
     terminal_columns: int = 0
-    preserved_descriptors: int = 0  # 3 and above that the command keeps
+    preserved_descriptors: int = 0  # that the command keeps as 3 …: "preserved-0" …, the last ones

@@ -85,16 +85,18 @@ def load_filter(
 
 
 def program(
-    profile: dict[str, Any],
+    profile: dict[str, Any] | None,
     capabilities: frozenset[str],
     facts: HostFacts,
     cache_directory: str,
 ) -> bytes:
     """Return the program of a parsed profile, or of linux.seccomp, which has no conditions.
 
+    None is the default profile.
+
     Raises: as `load_filter`.
     """
-    raw = document.dump(profile)
+    raw = None if profile is None else document.dump(profile)
     return load_filter(raw, capabilities, facts, cache_directory).program
 
 
