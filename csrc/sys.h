@@ -21,6 +21,9 @@
 #ifndef MNT_DETACH
 #define MNT_DETACH 2
 #endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
 #ifndef FSMOUNT_CLOEXEC
 #define FSMOUNT_CLOEXEC 1
 #endif

@@ -32,10 +32,14 @@ DEFINITIONS = [
 
 # Files of the child's half: what runs after clone3 and before execve.  Only functions that are
 # async-signal-safe (signal-safety(7)), and what the compiler itself puts there.
-CHILD_SOURCES = [SOURCE / "csrc/child.c", *sorted(SOURCE.glob("csrc/step_*.c"))]
+CHILD_SOURCES = [
+    *(SOURCE / "csrc" / name for name in ("child.c", "target.c", "netlink.c")),
+    *sorted(SOURCE.glob("csrc/step_*.c")),
+]
 CHILD_MAY_CALL = {
     "syscall", "_exit", "write", "read", "close", "__errno_location", "___errno_location",
     "memcpy", "memset", "memcmp", "strlen", "strchr", "strcmp", "strncmp", "memmove",
+    "clock_gettime",  # the vDSO
     "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_",
     "__memcpy_chk", "__memset_chk", "__read_chk", "__memmove_chk",
 }  # fmt: skip

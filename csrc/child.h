@@ -1,0 +1,91 @@
+/* child.h: what do the steps of the container's first process share?
+ *
+ * Everything in child.c, target.c, netlink.c and step_*.c runs between clone3 and execve: only
+ * system calls, no memory from the heap, no library state.  tests/unit/static holds it with nm.
+ */
+#ifndef PYRUNC_CHILD_H
+#define PYRUNC_CHILD_H
+
+#include "launcher.h"
+#include "sys.h"
+
+#include <limits.h>
+
+/* Shared by launcher and child from clone3 to execve. */
+struct progress {
+    uint32_t current; /* index of the child's step */
+    uint32_t padding;
+    struct step_record records[];
+};
+
+struct child {
+    const struct plan *plan;
+    struct progress *progress;
+    char **argv;
+    char **environment;
+    int stdio[3];           /* what becomes 0, 1 and 2; -1 keeps what is there */
+    int sync_fd;            /* to the launcher; closed by execve, which is how it learns of that */
+    int root_fd;            /* the rootfs; AT_FDCWD, which is "/", as long as there is none */
+    int null_fd;            /* the host's /dev/null, verified */
+    int empty_fd;           /* an empty read-only directory to mask others with, or -1 */
+    int proc_fd;            /* a procfs that nobody else can reach, or -1 */
+    int netlink_fd;         /* -1 as long as no step needed it */
+    bool is_tied;           /* to the launcher, by die-with-parent */
+    uint64_t value;         /* for the record of the step */
+    char command[PATH_MAX]; /* what find-command found, "" if there was no such step */
+};
+
+/* A step's function returns 0 or -errno. */
+typedef int step_function(struct child *child, const struct step *step);
+
+_Noreturn void run_child(struct child *child);
+
+static inline const char *step_path(const struct child *child, const struct step *step)
+{
+    return plan_string(child->plan, step->path);
+}
+
+static inline const char *step_target(const struct child *child, const struct step *step)
+{
+    return plan_string(child->plan, step->target);
+}
+
+static inline const void *step_data(const struct child *child, const struct step *step)
+{
+    return plan_data(child->plan, step);
+}
+
+/* target.c */
+int open_target(const struct child *child, const char *path, uint64_t flags);
+int make_target(const struct child *child, const char *path, mode_t mode);
+int open_parent(const struct child *child, const char *path, const char **name);
+int open_own_proc(struct child *child, const char *path, uint64_t flags);
+
+/* step_mount.c */
+int set_attributes(int mount_fd, uint64_t set, uint64_t clear, unsigned flags);
+
+/* netlink.c; for the parent as well */
+int netlink_open(void);
+int netlink_transact(int fd, const void *messages, uint32_t size);
+
+/* step_identity.c; the first two for the parent as well */
+int join_namespace(int fd, const char *path, int type, uint64_t *inode);
+int write_file(const char *path, const void *data, size_t size);
+int tie_to_parent(const struct child *child);
+
+step_function step_wait, step_die_with_parent, step_new_session, step_join_cgroup,
+    step_join_namespace, step_unshare, step_write_time_offsets, step_become_root, step_join_keyring;
+step_function step_set_link_up, step_add_address, step_add_route;
+step_function step_set_propagation, step_attach_rootfs, step_bind_rootfs, step_pivot_root;
+step_function step_make_directory, step_mount, step_mount_cgroups, step_bind,
+    step_set_mount_attributes, step_mask, step_make_readonly;
+step_function step_make_node, step_make_link, step_open_terminal;
+step_function step_set_hostname, step_set_domainname, step_set_sysctl, step_set_rlimit,
+    step_set_oom_score, step_set_umask, step_set_personality, step_set_scheduler,
+    step_set_io_priority, step_change_directory;
+step_function step_set_no_new_privileges, step_drop_bounding, step_set_user, step_set_capabilities,
+    step_install_seccomp;
+step_function step_find_command, step_await_start, step_start_init, step_close_descriptors,
+    step_execute;
+
+#endif

@@ -1,0 +1,98 @@
+/* client.c: what does the launcher tell whoever started it? */
+#define _GNU_SOURCE
+#include "parent.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* The client is gone: nobody hears of the container until it has ended. */
+void client_lost(struct launch *launch)
+{
+    if (launch->client_fd >= 0)
+        close(launch->client_fd);
+    launch->client_fd = -1;
+}
+
+/* Send one packet without waiting: 0, -EAGAIN while the client does not read, -EPIPE without it. */
+int client_send(struct launch *launch, const void *packet, size_t size)
+{
+    if (launch->client_fd < 0)
+        return -EPIPE;
+    if (send(launch->client_fd, packet, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        return 0;
+    if (errno == EAGAIN || errno == ENOBUFS)
+        return -EAGAIN;
+    client_lost(launch);
+    return -EPIPE;
+}
+
+/* Packets of the launch wait for the client: it reads nothing else at this time. */
+static void send_and_wait(struct launch *launch, const struct msghdr *message)
+{
+    if (launch->client_fd >= 0 && sendmsg(launch->client_fd, message, MSG_NOSIGNAL) < 0)
+        client_lost(launch);
+}
+
+static void send_packet(struct launch *launch, void *packet, size_t size)
+{
+    struct iovec body = {.iov_base = packet, .iov_len = size};
+    struct msghdr message = {.msg_iov = &body, .msg_iovlen = 1};
+    send_and_wait(launch, &message);
+}
+
+void send_step(struct launch *launch, uint32_t index)
+{
+    struct step_packet packet = {
+        .type = PACKET_STEP,
+        .record = launch->progress->records[index],
+    };
+    send_packet(launch, &packet, sizeof packet);
+}
+
+/* Send the records that are complete, in the plan's order. */
+void send_trace(struct launch *launch)
+{
+    const struct step_record *records = launch->progress->records;
+    while (launch->traced < launch->plan->step_count &&
+           __atomic_load_n(&records[launch->traced].end_ns, __ATOMIC_ACQUIRE) != 0)
+        send_step(launch, launch->traced++);
+}
+
+/* With a pidfd: signals from the client can neither reach another process nor queue behind input.
+ */
+void send_started(struct launch *launch)
+{
+    struct started_packet packet = {
+        .type = PACKET_STARTED,
+        .pid = launch->pid,
+        .start_time = process_start_time(launch->pid),
+        .started_ns = launch->started_ns,
+    };
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec body = {.iov_base = &packet, .iov_len = sizeof packet};
+    struct msghdr message = {
+        .msg_iov = &body,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof control,
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &launch->pidfd, sizeof launch->pidfd);
+    send_and_wait(launch, &message);
+}
+
+void send_exit(struct launch *launch, const struct exit_status *status)
+{
+    struct exit_packet packet = {
+        .type = PACKET_EXIT,
+        .oom_killed = status->oom_killed,
+        .code = status->code,
+        .signal = status->signal,
+        .started_ns = launch->started_ns,
+        .finished_ns = launch->finished_ns,
+    };
+    send_packet(launch, &packet, sizeof packet);
+}

@@ -1,0 +1,234 @@
+/* copy.c: how do bytes get between a container and whoever is attached to it, without loss?
+ *
+ * One buffer a stream.  A stream is read only while its buffer is empty, so a client that does not
+ * read stops the container's writes and nothing else (back-pressure); without a client, output is
+ * dropped.  All descriptors are non-blocking; poll decides.
+ */
+#define _GNU_SOURCE
+#include "parent.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+enum { HANGUP_RETRY_MS = 100 };
+
+struct stream {
+    int fd;
+    size_t length; /* of what waits in `packet`, the type included */
+    size_t done;   /* input: how much of it is written */
+    char packet[PACKET_BYTES];
+};
+
+static struct {
+    struct launch *launch;
+    struct stream outputs[2];
+    struct stream input;
+    bool input_ends; /* close it once it is empty */
+    bool is_hung_up; /* nobody has the terminal open; somebody may open it again */
+    bool has_ended;  /* the container: read what is there and no more */
+} copy;
+
+void start_copy(struct launch *launch)
+{
+    bool has_terminal = launch->master_fd >= 0;
+    if (has_terminal)
+        fcntl(launch->master_fd, F_SETFL, O_NONBLOCK | O_RDWR);
+    copy.launch = launch;
+    copy.outputs[0].fd = has_terminal ? launch->master_fd : launch->stdout_fd;
+    copy.outputs[1].fd = launch->stderr_fd;
+    copy.input.fd = has_terminal ? launch->master_fd : launch->stdin_fd;
+}
+
+static void end_input(void)
+{
+    if (copy.input.fd >= 0 && copy.input.fd != copy.launch->master_fd)
+        close(copy.input.fd);
+    copy.input.fd = -1;
+    copy.input.length = 0;
+}
+
+/* The client is gone: what it has not read is dropped, and the container's input ends. */
+static void detach(void)
+{
+    client_lost(copy.launch);
+    copy.outputs[0].length = copy.outputs[1].length = 0;
+    copy.input_ends = true;
+    if (copy.input.length == 0)
+        end_input();
+}
+
+static void send_output(struct stream *stream)
+{
+    int result = client_send(copy.launch, stream->packet, stream->length);
+    if (result != -EAGAIN)
+        stream->length = 0;
+    if (result == -EPIPE)
+        detach();
+}
+
+/* Kernel: a terminal that nobody holds open reads EIO, until somebody opens it again. */
+static void read_output(struct stream *stream)
+{
+    ssize_t length = read(stream->fd, stream->packet + 1, sizeof stream->packet - 1);
+    if (length > 0) {
+        stream->packet[0] = stream == &copy.outputs[0] ? PACKET_STDOUT : PACKET_STDERR;
+        stream->length = (size_t)length + 1;
+        send_output(stream);
+        return;
+    }
+    if (length < 0 && (errno == EAGAIN || errno == EINTR) && !copy.has_ended)
+        return;
+    if (length < 0 && errno == EIO && !copy.has_ended) {
+        copy.is_hung_up = true;
+        return;
+    }
+    if (stream->fd != copy.launch->master_fd)
+        close(stream->fd);
+    stream->fd = -1;
+}
+
+static void write_input(void)
+{
+    struct stream *input = &copy.input;
+    ssize_t length = write(input->fd, input->packet + input->done, input->length - input->done);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length < 0) {
+        end_input();
+        return;
+    }
+    input->done += (size_t)length;
+    if (input->done == input->length)
+        input->length = 0;
+    if (input->length == 0 && copy.input_ends)
+        end_input();
+}
+
+static void resize(const struct resize_packet *packet)
+{
+    struct winsize size = {.ws_row = packet->rows, .ws_col = packet->columns};
+    if (copy.launch->master_fd >= 0)
+        ioctl(copy.launch->master_fd, TIOCSWINSZ, &size);
+}
+
+static void handle_packet(size_t length)
+{
+    struct stream *input = &copy.input;
+    struct signal_packet signal_packet;
+    struct resize_packet resize_packet;
+
+    switch (input->packet[0]) {
+    case PACKET_STDIN:
+        if (input->fd < 0 || length < 2)
+            break;
+        input->length = length;
+        input->done = 1;
+        write_input();
+        break;
+    case PACKET_STDIN_END:
+        copy.input_ends = true;
+        end_input();
+        break;
+    case PACKET_SIGNAL:
+        if (length < sizeof signal_packet)
+            break;
+        memcpy(&signal_packet, input->packet, sizeof signal_packet);
+        syscall(SYS_pidfd_send_signal, copy.launch->pidfd, signal_packet.number, NULL, 0);
+        break;
+    case PACKET_RESIZE:
+        if (length < sizeof resize_packet)
+            break;
+        memcpy(&resize_packet, input->packet, sizeof resize_packet);
+        resize(&resize_packet);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Only while the input buffer is empty: it is where the packet goes. */
+static void read_client(void)
+{
+    int fd = copy.launch->client_fd;
+    ssize_t length = recv(fd, copy.input.packet, sizeof copy.input.packet, MSG_DONTWAIT);
+    if (length > 0)
+        handle_packet((size_t)length);
+    else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+        detach();
+}
+
+enum { AT_CLIENT, AT_STDOUT, AT_STDERR, AT_INPUT, AT_PROCESS, POLLED };
+
+static void fill_poll(struct pollfd polled[POLLED])
+{
+    bool waits = copy.outputs[0].length > 0 || copy.outputs[1].length > 0;
+    bool listens = copy.input.length == 0;
+    int client_events = (waits ? POLLOUT : 0) | (listens ? POLLIN : 0);
+
+    for (int i = 0; i < POLLED; i++)
+        polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    if (client_events) {
+        polled[AT_CLIENT].fd = copy.launch->client_fd;
+        polled[AT_CLIENT].events = (short)client_events;
+    }
+    for (int i = 0; i < 2; i++)
+        if (copy.outputs[i].length == 0 && !copy.is_hung_up)
+            polled[AT_STDOUT + i].fd = copy.outputs[i].fd;
+    if (copy.input.length > 0) {
+        polled[AT_INPUT].fd = copy.input.fd;
+        polled[AT_INPUT].events = POLLOUT;
+    }
+    if (!copy.has_ended)
+        polled[AT_PROCESS].fd = copy.launch->pidfd;
+}
+
+/* Wait for something to do and do it; true once the container has ended. */
+bool copy_once(void)
+{
+    struct pollfd polled[POLLED];
+
+    fill_poll(polled);
+    int ready = poll(polled, POLLED, copy.is_hung_up ? HANGUP_RETRY_MS : -1);
+    copy.is_hung_up = false;
+    if (ready <= 0)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (polled[AT_STDOUT + i].revents && copy.outputs[i].fd >= 0)
+            read_output(&copy.outputs[i]);
+    if (polled[AT_INPUT].revents && copy.input.length > 0)
+        write_input();
+    if (polled[AT_CLIENT].revents & POLLOUT)
+        for (int i = 0; i < 2; i++)
+            if (copy.outputs[i].length > 0)
+                send_output(&copy.outputs[i]);
+    if (polled[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0) {
+        if (polled[AT_CLIENT].events & POLLIN)
+            read_client();
+        else
+            detach();
+    }
+    return polled[AT_PROCESS].revents != 0;
+}
+
+static bool has_output(const struct stream *stream)
+{
+    return stream->fd >= 0 || stream->length > 0;
+}
+
+/* The container has ended: what it wrote before is in its pipes, and goes out now. */
+void copy_rest(void)
+{
+    copy.has_ended = true;
+    copy.is_hung_up = false;
+    end_input();
+    while (has_output(&copy.outputs[0]) || has_output(&copy.outputs[1])) {
+        for (int i = 0; i < 2; i++)
+            while (copy.outputs[i].fd >= 0 && copy.outputs[i].length == 0)
+                read_output(&copy.outputs[i]);
+        if (copy.outputs[0].length > 0 || copy.outputs[1].length > 0)
+            copy_once();
+    }
+}

@@ -1,0 +1,149 @@
+/* host.c: what does the launcher do on the host, before the container's first process and beside
+ * it?
+ */
+#define _GNU_SOURCE
+#include "parent.h"
+
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_MESSAGE_BYTES = 4096, PROC_PATH_BYTES = 64 };
+
+static bool is_removed_at_end(const struct plan *plan, const char *path)
+{
+    for (uint32_t i = 0; i < plan->cgroups.count; i++)
+        if (strcmp(plan_list(plan, plan->cgroups, i), path) == 0)
+            return true;
+    return false;
+}
+
+/* Make the directory and those above it.  A cgroup of the container's own that is there already was
+ * left by a crash: it goes if it is empty, and EBUSY says that processes are still in it. */
+static int make_cgroup(struct launch *launch, const struct step *step)
+{
+    const char *path = plan_string(launch->plan, step->path);
+    char parent[PATH_MAX];
+    size_t size = strlen(path) + 1;
+
+    if (mkdir(path, 0755) == 0)
+        return 0;
+    if (errno == EEXIST && !is_removed_at_end(launch->plan, path))
+        return 0;
+    if (errno == EEXIST)
+        return rmdir(path) < 0 || mkdir(path, 0755) < 0 ? -errno : 0;
+    if (errno != ENOENT || size > sizeof parent)
+        return -errno;
+    memcpy(parent, path, size);
+    for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        *slash = '/';
+    }
+    return mkdir(path, 0755) < 0 ? -errno : 0;
+}
+
+/* Before any process is in the cgroup: a limit that comes later is one that was not there. */
+static int write_cgroup(struct launch *launch, const struct step *step)
+{
+    return write_file(plan_string(launch->plan, step->path), plan_data(launch->plan, step),
+                      step->data_size);
+}
+
+static int load_device_program(const void *instructions, uint32_t size)
+{
+    union bpf_attr attributes = {
+        .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+        .insns = (uintptr_t)instructions,
+        .insn_cnt = size / (uint32_t)sizeof(struct bpf_insn),
+        .license = (uintptr_t)"GPL",
+    };
+    memcpy(attributes.prog_name, "pyrunc_devices", 15);
+    return sys_result(syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes));
+}
+
+/* v2 has no files for devices: a program answers for each access. */
+static int attach_device_program(struct launch *launch, const struct step *step)
+{
+    const char *path = plan_string(launch->plan, step->path);
+    int cgroup_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (cgroup_fd < 0)
+        return -errno;
+    int program_fd = load_device_program(plan_data(launch->plan, step), step->data_size);
+    int result = program_fd < 0 ? program_fd : 0;
+    if (result == 0) {
+        union bpf_attr attributes = {
+            .target_fd = (uint32_t)cgroup_fd,
+            .attach_bpf_fd = (uint32_t)program_fd,
+            .attach_type = BPF_CGROUP_DEVICE,
+            .attach_flags = BPF_F_ALLOW_MULTI,
+        };
+        result = sys_result(syscall(SYS_bpf, BPF_PROG_ATTACH, &attributes, sizeof attributes));
+        close(program_fd);
+    }
+    close(cgroup_fd);
+    return result;
+}
+
+static int join_monitor_cgroup(struct launch *launch, const struct step *step)
+{
+    return write_file(plan_string(launch->plan, step->path), STRING_AND_LENGTH("0"));
+}
+
+static int join_host_namespace(struct launch *launch, const struct step *step)
+{
+    return join_namespace(step->fd, plan_string(launch->plan, step->path), (int)step->a,
+                          &launch->value);
+}
+
+/* The maps are written from outside: the child has no right to more than one line of its own. */
+static int write_id_map(struct launch *launch, const struct step *step)
+{
+    char path[PROC_PATH_BYTES];
+    const char *name = plan_string(launch->plan, step->path);
+    int length = snprintf(path, sizeof path, "/proc/%d/%s", launch->pid, name);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return -ENAMETOOLONG;
+    return write_file(path, plan_data(launch->plan, step), step->data_size);
+}
+
+/* The template's message makes the pair with its peer in the child's namespace; only the pid is not
+ * known before now. */
+static int create_veth(struct launch *launch, const struct step *step)
+{
+    _Alignas(8) char message[MAX_MESSAGE_BYTES];
+    uint32_t pid = (uint32_t)launch->pid;
+    if (step->data_size > sizeof message || step->a + sizeof pid > step->data_size)
+        return -EINVAL;
+    memcpy(message, plan_data(launch->plan, step), step->data_size);
+    memcpy(message + step->a, &pid, sizeof pid);
+    int fd = netlink_open();
+    if (fd < 0)
+        return fd;
+    int result = netlink_transact(fd, message, step->data_size);
+    close(fd);
+    return result;
+}
+
+static int release(struct launch *launch, const struct step *step)
+{
+    unsigned char number = (unsigned char)step->a;
+    return write(launch->sync_fd, &number, 1) == 1 ? 0 : -errno;
+}
+
+int run_host_step(struct launch *launch, const struct step *step)
+{
+    typedef int host_function(struct launch *, const struct step *);
+    static host_function *const functions[STEP_KINDS] = {
+        [STEP_MAKE_CGROUP] = make_cgroup,
+        [STEP_WRITE_CGROUP] = write_cgroup,
+        [STEP_ATTACH_DEVICE_PROGRAM] = attach_device_program,
+        [STEP_JOIN_MONITOR_CGROUP] = join_monitor_cgroup,
+        [STEP_JOIN_NAMESPACE] = join_host_namespace,
+        [STEP_WRITE_ID_MAP] = write_id_map,
+        [STEP_CREATE_VETH] = create_veth,
+        [STEP_RELEASE] = release,
+    };
+    return functions[step->kind] ? functions[step->kind](launch, step) : -ENOSYS;
+}

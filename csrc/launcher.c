@@ -1,0 +1,308 @@
+/* launcher.c: how is a container's first process born, and who waits for whom?
+ *
+ *     Python ──posix_spawn──▶ launcher: host steps ── clone3 ── parent steps ── waits ── monitor
+ *                                                       │           ▲ sync_fd: EOF at execve
+ *                                                       └─▶ child: its steps (child.c) ── execve
+ *
+ * The plan decides what is done; this file only walks through it.  The first step that fails ends
+ * the launch: the child is killed and reaped and the cgroups are removed before the client hears of
+ * it, so that what it sees next is a clean machine.
+ */
+#define _GNU_SOURCE
+#include "parent.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { EXIT_FAILED = 125, TRACE_INTERVAL_MS = 20 };
+
+extern char **environ;
+
+static void say(const char *text)
+{
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+    (void)written;
+}
+
+/* Map the plan.  Security: a container may execute this program as /proc/self/exe; it finds no
+ * plan, or one that it wrote itself, and gains nothing by it. */
+static const struct plan *map_plan(void)
+{
+    struct stat status;
+    if (fstat(FD_PLAN, &status) < 0 || !S_ISREG(status.st_mode) ||
+        status.st_size < (off_t)sizeof(struct plan))
+        return NULL;
+    size_t size = (size_t)status.st_size;
+    const struct plan *plan = mmap(NULL, size, PROT_READ, MAP_PRIVATE, FD_PLAN, 0);
+    if (plan == MAP_FAILED || memcmp(plan->magic, PLAN_MAGIC, sizeof plan->magic) != 0 ||
+        plan->size != size)
+        return NULL;
+    return plan;
+}
+
+/* Nothing of the caller's state is for the container: descriptors, signals, umask, directory. */
+static void forget_caller(const struct plan *plan)
+{
+    sigset_t none;
+
+    syscall(SYS_close_range, FD_FIRST + plan->descriptor_count, ~0U, 0);
+    for (int fd = FD_PLAN; fd < (int)(FD_FIRST + plan->descriptor_count); fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (int number = 1; number < 32; number++)
+        signal(number, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    umask(0);
+    if (chdir("/") < 0)
+        _exit(EXIT_FAILED);
+    if (plan->mode != MODE_CREATE)
+        setsid();
+}
+
+static void *map_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Turn offsets into the array of pointers that execve wants. */
+static char **fill_pointers(const struct plan *plan, struct string_list list, char **pointers)
+{
+    for (uint32_t i = 0; i < list.count; i++)
+        *pointers++ = (char *)(uintptr_t)plan_list(plan, list, i);
+    *pointers++ = NULL;
+    return pointers;
+}
+
+/* Everything the child needs in memory is laid out before it is born. */
+static int prepare(struct launch *launch)
+{
+    const struct plan *plan = launch->plan;
+    size_t progress = sizeof *launch->progress + plan->step_count * sizeof(struct step_record);
+    size_t pointers = (plan->argv.count + plan->environment.count + 2) * sizeof(char *);
+    int sockets[2];
+
+    progress = (progress + 15) & ~(size_t)15;
+    char *memory = map_memory(progress + pointers);
+    if (!memory)
+        return -ENOMEM;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return -errno;
+    launch->progress = (void *)memory;
+    launch->sync_fd = sockets[0];
+    launch->child = (struct child){
+        .plan = plan,
+        .progress = launch->progress,
+        .argv = (void *)(memory + progress),
+        .stdio = {-1, -1, -1},
+        .sync_fd = sockets[1],
+        .root_fd = AT_FDCWD,
+        .null_fd = -1,
+        .empty_fd = -1,
+        .proc_fd = -1,
+        .netlink_fd = -1,
+    };
+    launch->child.environment = fill_pointers(plan, plan->argv, launch->child.argv);
+    fill_pointers(plan, plan->environment, launch->child.environment);
+    return open_container_stdio(launch);
+}
+
+/* The name is inherited by the child; the launcher then takes its own.
+ *
+ * Security: not dumpable from here on: what is in a shared PID namespace can't trace it or read its
+ * descriptors (CVE-2016-9962); execve ends that.  Kernel: CLONE_INTO_CGROUP is for v2 alone. */
+static int clone_child(struct launch *launch, const struct step *step)
+{
+    struct clone_args arguments = {
+        .flags = step->a | CLONE_PIDFD,
+        .pidfd = (uintptr_t)&launch->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    const char *cgroup = plan_string(launch->plan, step->path);
+    int cgroup_fd = *cgroup ? open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (*cgroup && cgroup_fd < 0)
+        return -errno;
+    if (cgroup_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (unsigned)cgroup_fd;
+    }
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_NAME, "pyrunc:init");
+    long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0)
+        run_child(&launch->child);
+    int result = pid < 0 ? -errno : 0;
+    prctl(PR_SET_NAME, "pyrunc:monitor");
+    if (cgroup_fd >= 0)
+        close(cgroup_fd);
+    if (result == 0)
+        launch->pid = (pid_t)pid;
+    launch->value = (uint64_t)pid;
+    return result;
+}
+
+/* From here on only SIGKILL ends the launcher: it has a child to see to. */
+static void become_parent(struct launch *launch)
+{
+    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    close(launch->child.sync_fd);
+    close_container_ends(launch);
+}
+
+static int run_step(struct launch *launch, uint32_t index)
+{
+    const struct plan *plan = launch->plan;
+    const struct step *step = &plan->steps[index];
+    struct step_record *record = &launch->progress->records[index];
+    int result = 0;
+
+    if ((int32_t)index == plan->fault_step) {
+        if (plan->fault_action == FAULT_KILL)
+            raise(SIGKILL);
+        result = -plan->fault_action;
+    }
+    launch->value = 0;
+    record->index = (uint16_t)index;
+    record->start_ns = clock_ns(CLOCK_MONOTONIC);
+    if (result == 0)
+        result = step->kind == STEP_CLONE ? clone_child(launch, step) : run_host_step(launch, step);
+    record->error = -result;
+    record->value = launch->value;
+    record->end_ns = clock_ns(CLOCK_MONOTONIC);
+    if (step->kind == STEP_CLONE && result == 0)
+        become_parent(launch);
+    return step->flags & STEP_FLAG_OPTIONAL ? 0 : result;
+}
+
+/* Leave nothing, then tell: the step's record is the last thing the client hears. */
+static _Noreturn void give_up(struct launch *launch, uint32_t index)
+{
+    struct exit_status status;
+    if (launch->pidfd >= 0) {
+        syscall(SYS_pidfd_send_signal, launch->pidfd, SIGKILL, NULL, 0);
+        reap(launch, &status);
+    }
+    remove_cgroups(launch->plan);
+    if (launch->plan->options & LAUNCH_TRACE)
+        send_trace(launch);
+    if (launch->traced <= index)
+        send_step(launch, index);
+    _exit(EXIT_FAILED);
+}
+
+/* The host's, the clone and the parent's steps; the child's run at the same time as the last. */
+static void run_steps(struct launch *launch)
+{
+    for (uint32_t i = 0; i < launch->plan->step_count; i++) {
+        if (launch->plan->steps[i].stage == STAGE_CHILD || run_step(launch, i) == 0)
+            continue;
+        give_up(launch, i);
+    }
+}
+
+/* Read what the child sends: its terminal, or that it waits to be started.  0 at its end. */
+static int receive_from_child(struct launch *launch)
+{
+    char byte = 0;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec body = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &body,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof control,
+    };
+    ssize_t length = recvmsg(launch->sync_fd, &message, MSG_CMSG_CLOEXEC);
+    if (length <= 0)
+        return 0;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&launch->master_fd, CMSG_DATA(header), sizeof launch->master_fd);
+    return byte;
+}
+
+/* Wait until the child executes its command, waits to be started, or is gone. */
+static int await_child(struct launch *launch)
+{
+    bool is_traced = launch->plan->options & LAUNCH_TRACE;
+    for (;;) {
+        struct pollfd child = {.fd = launch->sync_fd, .events = POLLIN};
+        if (poll(&child, 1, is_traced ? TRACE_INTERVAL_MS : -1) > 0) {
+            int said = receive_from_child(launch);
+            if (said == 0 || said == 'A')
+                return said;
+        }
+        if (is_traced)
+            send_trace(launch);
+    }
+}
+
+/* The child's end of the socket is closed: by execve, by a step that failed, or by a kill. */
+static void check_child(struct launch *launch)
+{
+    uint32_t index = launch->progress->current;
+    struct step_record *record = &launch->progress->records[index];
+    bool has_executed = launch->plan->steps[index].kind == STEP_EXECUTE && record->start_ns != 0 &&
+                        record->error == 0;
+    record->index = (uint16_t)index;
+    if (!has_executed) {
+        if (record->error == 0)
+            record->error = ECHILD;
+        give_up(launch, index);
+    }
+    record->end_ns = clock_ns(CLOCK_MONOTONIC);
+}
+
+/* pyrunc-oci create: whoever called supervises the container from here. */
+static _Noreturn void leave_created(struct launch *launch)
+{
+    launch->started_ns = clock_ns(CLOCK_REALTIME);
+    if (launch->plan->options & LAUNCH_TRACE)
+        send_trace(launch);
+    send_started(launch);
+    if (write(launch->sync_fd, "a", 1) != 1)
+        _exit(EXIT_FAILED);
+    _exit(0);
+}
+
+static void report_start(struct launch *launch)
+{
+    launch->started_ns = clock_ns(CLOCK_REALTIME);
+    write_state(launch);
+    if (launch->plan->options & LAUNCH_TRACE)
+        send_trace(launch);
+    send_started(launch);
+}
+
+int main(void)
+{
+    static struct launch launch = {
+        .client_fd = FD_CLIENT,
+        .pidfd = -1,
+        .stdin_fd = -1,
+        .stdout_fd = -1,
+        .stderr_fd = -1,
+        .master_fd = -1,
+    };
+    launch.plan = map_plan();
+    if (!launch.plan) {
+        say("pyrunc-init: this program is started by pyrunc, with a plan\n");
+        return EXIT_FAILED;
+    }
+    forget_caller(launch.plan);
+    if (prepare(&launch) < 0)
+        return EXIT_FAILED;
+    run_steps(&launch);
+    if (await_child(&launch) == 'A')
+        leave_created(&launch);
+    check_child(&launch);
+    report_start(&launch);
+    monitor(&launch);
+}

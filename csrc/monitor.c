@@ -1,0 +1,85 @@
+/* monitor.c: who is left when the command line has gone?
+ *
+ * The launcher, as the parent of the container: it copies its output, reaps it, writes down how it
+ * ended, removes its cgroups, and then tells whoever is attached; if nobody is, it becomes the
+ * clean-up command.  Kill it, and the container dies with it (PDEATHSIG).
+ */
+#define _GNU_SOURCE
+#include "parent.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+/* Wait for the container's first process to end.  Kernel: PID 1 of a PID namespace is reaped last;
+ * all others in there are gone by then (pid_namespaces(7)). */
+void reap(struct launch *launch, struct exit_status *status)
+{
+    siginfo_t info = {0};
+    int result;
+    do
+        result = waitid(P_PID, (id_t)launch->pid, &info, WEXITED);
+    while (result < 0 && errno == EINTR);
+    bool was_killed = info.si_code != CLD_EXITED;
+    launch->finished_ns = clock_ns(CLOCK_REALTIME);
+    *status = (struct exit_status){
+        .code = was_killed ? 128 + info.si_status : info.si_status,
+        .signal = was_killed ? info.si_status : 0,
+    };
+}
+
+static void close_descriptors(const struct launch *launch)
+{
+    for (uint32_t i = 0; i < launch->plan->descriptor_count; i++)
+        close(FD_FIRST + (int)i);
+}
+
+/* Give back what only the launch needed.  Kernel: the last reference to an overlay that is not
+ * volatile syncs it, which may take long; the rootfs descriptor keeps that for after exit.json. */
+static void settle(struct launch *launch)
+{
+    close(FD_PLAN);
+    close(launch->sync_fd);
+    munmap(launch->progress, sizeof *launch->progress);
+    if (launch->plan->options & LAUNCH_VOLATILE || launch->plan->bundle == 0)
+        close_descriptors(launch);
+}
+
+/* Become the clean-up command, with the lock given up: it takes it again itself. */
+static void clean_up(const struct launch *launch)
+{
+    enum { MAX_WORDS = 32 };
+    const struct plan *plan = launch->plan;
+    char *argv[MAX_WORDS + 1] = {NULL};
+
+    if (plan->cleanup_argv.count == 0 || plan->cleanup_argv.count > MAX_WORDS)
+        return;
+    for (uint32_t i = 0; i < plan->cleanup_argv.count; i++)
+        argv[i] = (char *)(uintptr_t)plan_list(plan, plan->cleanup_argv, i);
+    null_stdio();
+    umask(022);
+    for (int number = 1; number < 32; number++)
+        signal(number, SIG_DFL);
+    execve(argv[0], argv, environ);
+}
+
+_Noreturn void monitor(struct launch *launch)
+{
+    struct exit_status status;
+
+    settle(launch);
+    start_copy(launch);
+    while (!copy_once())
+        continue;
+    reap(launch, &status);
+    status.oom_killed = was_oom_killed(launch->plan);
+    write_exit(launch, &status);
+    remove_cgroups(launch->plan);
+    copy_rest();
+    send_exit(launch, &status);
+    if (launch->client_fd < 0)
+        clean_up(launch);
+    _exit(0);
+}

@@ -1,0 +1,75 @@
+/* parent.h: what do the files of the launcher's own half share?
+ *
+ * launcher.c, host.c, client.c, monitor.c, copy.c, stdio.c, cgroup.c and record.c run in the
+ * launcher, before clone3 and beside the container after it.  They use the C library, but no heap.
+ */
+#ifndef PYRUNC_PARENT_H
+#define PYRUNC_PARENT_H
+
+#include "child.h"
+
+#include <sys/types.h>
+#include <time.h>
+
+struct launch {
+    const struct plan *plan;
+    struct progress *progress;
+    struct child child; /* filled before clone3; the child has its own copy */
+    int client_fd;      /* -1 once the client is gone */
+    int sync_fd;        /* the launcher's end */
+    int pidfd;          /* -1 before the clone */
+    pid_t pid;
+    int stdin_fd; /* ends of the container's stdio, -1 for none */
+    int stdout_fd;
+    int stderr_fd;
+    int master_fd;        /* of the container's terminal */
+    uint32_t traced;      /* records before this index were sent */
+    uint64_t started_ns;  /* CLOCK_REALTIME */
+    uint64_t finished_ns; /* the same */
+    uint64_t value;       /* for the record of the step */
+};
+
+struct exit_status {
+    int code; /* as a shell shows it */
+    int signal;
+    bool oom_killed;
+};
+
+/* host.c */
+int run_host_step(struct launch *launch, const struct step *step);
+
+/* client.c */
+int client_send(struct launch *launch, const void *packet, size_t size);
+void client_lost(struct launch *launch);
+void send_step(struct launch *launch, uint32_t index);
+void send_trace(struct launch *launch);
+void send_started(struct launch *launch);
+void send_exit(struct launch *launch, const struct exit_status *status);
+
+/* record.c */
+uint64_t clock_ns(clockid_t clock);
+uint64_t process_start_time(pid_t pid);
+int write_state(const struct launch *launch);
+int write_exit(const struct launch *launch, const struct exit_status *status);
+
+/* cgroup.c */
+bool was_oom_killed(const struct plan *plan);
+void remove_cgroups(const struct plan *plan);
+
+/* stdio.c */
+int open_container_stdio(struct launch *launch);
+void close_container_ends(struct launch *launch);
+void null_stdio(void);
+
+/* copy.c */
+void start_copy(struct launch *launch);
+bool copy_once(void);
+void copy_rest(void);
+
+/* monitor.c */
+_Noreturn void monitor(struct launch *launch);
+void reap(struct launch *launch, struct exit_status *status);
+
+#define STRING_AND_LENGTH(text) (text), sizeof(text) - 1
+
+#endif

@@ -1,0 +1,157 @@
+/* step_execute.c: how does the process become the container's command? */
+#define _GNU_SOURCE
+#include "child.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+
+/* Return the value of PATH in the container's environment, or "". */
+static const char *search_path(const struct child *child)
+{
+    for (char **variable = child->environment; *variable; variable++)
+        if (strncmp(*variable, "PATH=", 5) == 0)
+            return *variable + 5;
+    return "";
+}
+
+/* Write the next candidate for `name` into `path`, and advance `search`; 0 at the end.  As
+ * execvp(3): an empty entry is the working directory. */
+static bool next_candidate(const char **search, const char *name, char path[PATH_MAX])
+{
+    while (*search && **search) {
+        const char *entry = *search;
+        size_t length = 0, name_size = strlen(name) + 1;
+        while (entry[length] && entry[length] != ':')
+            length++;
+        *search = entry[length] ? entry + length + 1 : NULL;
+        if (length + 1 + name_size > PATH_MAX)
+            continue;
+        memcpy(path, entry, length);
+        path[length] = '/';
+        memcpy(path + length + 1, name, name_size);
+        if (length == 0)
+            memcpy(path, name, name_size);
+        return true;
+    }
+    return false;
+}
+
+static bool is_member(const struct child *child, const struct step *step, gid_t group)
+{
+    const uint32_t *groups = step_data(child, step);
+    bool found = group == step->b;
+    for (uint32_t i = 0; i < step->data_size / sizeof *groups; i++)
+        found |= groups[i] == group;
+    return found;
+}
+
+/* May the container's user execute this file?  -EACCES for a directory, as execve says it. */
+static int check_executable(const struct child *child, const struct step *step, const char *path)
+{
+    struct stat status;
+    int fd = sys_openat(AT_FDCWD, path, O_PATH, 0);
+    if (fd < 0)
+        return fd;
+    int result = sys_fstat(fd, &status);
+    sys_close(fd);
+    if (result < 0)
+        return result;
+    unsigned bits = S_IXUSR | S_IXGRP | S_IXOTH;
+    if (step->a != 0)
+        bits = status.st_uid == step->a                ? S_IXUSR
+               : is_member(child, step, status.st_gid) ? S_IXGRP
+                                                       : S_IXOTH;
+    return S_ISREG(status.st_mode) && status.st_mode & bits ? 0 : -EACCES;
+}
+
+/* pyrunc-oci create has to name a missing command, long before it is executed. */
+int step_find_command(struct child *child, const struct step *step)
+{
+    const char *name = child->argv[0], *search = search_path(child);
+    size_t size = strlen(name) + 1;
+    int failure = -ENOENT;
+
+    if (strchr(name, '/')) {
+        if (size > sizeof child->command)
+            return -ENAMETOOLONG;
+        memcpy(child->command, name, size);
+        return check_executable(child, step, name);
+    }
+    while (*name && next_candidate(&search, name, child->command)) {
+        int result = check_executable(child, step, child->command);
+        if (result == 0)
+            return 0;
+        if (result == -EACCES)
+            failure = result;
+    }
+    child->command[0] = '\0';
+    return failure;
+}
+
+/* Say that all is ready, let go of the launcher, and wait for `start` to write a byte.
+ *
+ * The launcher answers before it leaves; if it died instead, so does this process. */
+int step_await_start(struct child *child, const struct step *step)
+{
+    struct pollfd fifo = {.fd = step->fd, .events = POLLIN};
+    char byte = 'A';
+    int result = sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
+    child->is_tied = false;
+    if (result == 0)
+        result = sys_write_once(child->sync_fd, &byte, 1);
+    if (result < 0)
+        return result;
+    if (syscall(SYS_read, child->sync_fd, &byte, 1) != 1)
+        return -EPIPE;
+    sys_close(child->sync_fd);
+    do {
+        result = sys_result(syscall(SYS_ppoll, &fifo, 1, NULL, NULL, 8));
+        if (result > 0)
+            result = sys_result(syscall(SYS_read, step->fd, &byte, 1));
+    } while (result == -EINTR || result == -EAGAIN);
+    return result < 0 ? result : result == 1 ? 0 : -EPIPE;
+}
+
+/* The descriptors to keep are the plan's last ones; they become 3, 4 … and everything behind them
+ * is closed by execve.
+ *
+ * Security: a descriptor of a directory outside the root is a way out (CVE-2024-21626). */
+int step_close_descriptors(struct child *child, const struct step *step)
+{
+    enum { CLOSE_ON_EXEC = 4 /* CLOSE_RANGE_CLOEXEC */ };
+    unsigned first = (unsigned)step->a, kept = first - 3;
+    unsigned source = FD_FIRST + child->plan->descriptor_count - kept;
+
+    for (unsigned i = 0; i < kept; i++) {
+        int result = sys_result(syscall(SYS_dup3, source + i, 3 + i, 0));
+        if (result < 0)
+            return result;
+    }
+    return sys_result(syscall(SYS_close_range, first, ~0U, CLOSE_ON_EXEC));
+}
+
+/* Returns only if it can't.  Nothing but execve here: the filter may forbid everything else.  As
+ * execvp(3), but a file without a magic number is no shell script. */
+int step_execute(struct child *child, const struct step *step)
+{
+    const char *name = child->argv[0], *search = search_path(child);
+    char path[PATH_MAX];
+    int failure = -ENOENT;
+
+    (void)step;
+    if (child->command[0] || strchr(name, '/')) {
+        const char *command = child->command[0] ? child->command : name;
+        return sys_result(syscall(SYS_execve, command, child->argv, child->environment));
+    }
+    while (*name && next_candidate(&search, name, path)) {
+        int result = sys_result(syscall(SYS_execve, path, child->argv, child->environment));
+        if (result == -EACCES)
+            failure = result;
+        else if (result != -ENOENT && result != -ENOTDIR)
+            return result;
+    }
+    return failure;
+}

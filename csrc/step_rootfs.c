@@ -1,0 +1,115 @@
+/* step_rootfs.c: how does a directory or a detached mount become "/"? */
+#define _GNU_SOURCE
+#include "child.h"
+
+#include <sys/sysmacros.h>
+
+enum { MS_REC_FLAG = 16384, MEMORY_MAJOR = 1, NULL_MINOR = 3 };
+
+/* Security: masked files are covered by this one.  A /dev/null of the image may be a link to
+ * anything (CVE-2025-31133), so it is the host's, opened before the rootfs is in sight. */
+static int open_host_null(struct child *child)
+{
+    struct stat status;
+    int fd = sys_openat(AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd;
+    int result = sys_fstat(fd, &status);
+    if (result < 0)
+        return result;
+    if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(MEMORY_MAJOR, NULL_MINOR))
+        return -ENODEV;
+    child->null_fd = fd;
+    return 0;
+}
+
+/* Change the propagation of the mount that holds `fd`: where that is not its root, go up to it. */
+static int set_propagation_of(int fd, uint64_t flags)
+{
+    struct mount_attr attributes = {.propagation = flags & ~(uint64_t)MS_REC_FLAG};
+    unsigned recursive = flags & MS_REC_FLAG ? AT_RECURSIVE : 0;
+
+    for (;;) {
+        int result = sys_mount_setattr(fd, "", AT_EMPTY_PATH | recursive, &attributes);
+        int parent_fd = result == -EINVAL ? sys_openat(fd, "..", O_PATH, 0) : -1;
+        struct stat here, above;
+        bool is_top = parent_fd < 0 || sys_fstat(fd, &here) < 0 ||
+                      sys_fstat(parent_fd, &above) < 0 ||
+                      (here.st_ino == above.st_ino && here.st_dev == above.st_dev);
+        sys_close(fd);
+        if (is_top) {
+            if (parent_fd >= 0)
+                sys_close(parent_fd);
+            return result;
+        }
+        fd = parent_fd;
+    }
+}
+
+/* First of all mount steps: what is mounted from here on must not appear on the host. */
+int step_set_propagation(struct child *child, const struct step *step)
+{
+    const char *target = step_target(child, step);
+    int fd = child->root_fd == AT_FDCWD ? sys_openat(AT_FDCWD, target, O_PATH, 0)
+                                        : open_target(child, target, 0);
+    return fd < 0 ? fd : set_propagation_of(fd, step->a);
+}
+
+/* pivot_root wants a mount of this namespace; a detached one is in none yet. */
+int step_attach_rootfs(struct child *child, const struct step *step)
+{
+    int result = open_host_null(child);
+    if (result < 0)
+        return result;
+    int target_fd = sys_openat(AT_FDCWD, step_target(child, step), O_PATH | O_DIRECTORY, 0);
+    if (target_fd < 0)
+        return target_fd;
+    result = sys_move_mount(step->fd, target_fd);
+    sys_close(target_fd);
+    child->root_fd = step->fd;
+    return result;
+}
+
+/* The directory, put on itself, so that it is a mount. */
+int step_bind_rootfs(struct child *child, const struct step *step)
+{
+    int result = open_host_null(child);
+    if (result < 0)
+        return result;
+    int source_fd = sys_openat(AT_FDCWD, step_path(child, step), O_PATH | O_DIRECTORY, 0);
+    if (source_fd < 0)
+        return source_fd;
+    int tree_fd = sys_open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+    result = tree_fd < 0 ? tree_fd : sys_move_mount(tree_fd, source_fd);
+    sys_close(source_fd);
+    if (tree_fd >= 0)
+        child->root_fd = tree_fd;
+    return result;
+}
+
+/* Kernel: pivot_root(".", ".") puts the old root on top of the new one, where umount2 finds it
+ * (pivot_root(2), "pivot_root(".", ".")").  The old tree becomes a slave before: its unmounting
+ * must not reach the host, whatever propagation the plan asked for. */
+int step_pivot_root(struct child *child, const struct step *step)
+{
+    (void)step;
+    struct mount_attr slave = {.propagation = 1 << 19 /* MS_SLAVE */};
+    int old_fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+    if (old_fd < 0)
+        return old_fd;
+    int result = sys_result(syscall(SYS_fchdir, child->root_fd));
+    if (result == 0)
+        result = sys_result(syscall(SYS_pivot_root, ".", "."));
+    if (result == 0)
+        result = sys_mount_setattr(old_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &slave);
+    sys_close(old_fd);
+    if (result == 0)
+        result = sys_result(syscall(SYS_umount2, ".", MNT_DETACH));
+    if (result == 0)
+        result = sys_result(syscall(SYS_chdir, "/"));
+    if (result < 0)
+        return result;
+    sys_close(child->root_fd);
+    child->root_fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+    return child->root_fd < 0 ? child->root_fd : 0;
+}
