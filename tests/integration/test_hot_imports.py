@@ -1,0 +1,61 @@
+"""What does `run` import?  The list is pinned: start-up is the product's headline."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from tests.harness.engine import SOURCE, Engine
+
+# What the interpreter has before our first line, and what of the standard library may be added.
+ALLOWED = {
+    "_abc", "_codecs", "_collections_abc", "_frozen_importlib", "_frozen_importlib_external", "_imp",
+    "_io", "_json", "_signal", "_sqlite3", "_stat", "_struct", "_thread", "_warnings", "_weakref",
+    "abc", "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "errno", "fcntl",
+    "genericpath", "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys",
+    "time", "zipimport", "_cffi_backend", "termios", "tty", "math", "binascii", "_socket", "array",
+    "_posixsubprocess", "_bisect", "_random",
+}  # fmt: skip
+
+CODE = """
+import sys
+sys.path += sys.argv[1].split("\\n")
+del sys.argv[:2]
+from pyrunc.cli.entry import main
+sys.exit(main())
+"""
+
+
+def imported(engine: Engine, *words: str) -> set[str]:
+    """Run one command as csrc/command.c does, and return the names of the modules it imported."""
+    site = next(path for path in sys.path if path.endswith("-packages"))
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-X", "importtime", "-c", CODE]
+    done = subprocess.run(
+        [*argv, f"{SOURCE}\n{site}", "pyrunc", *words],
+        env=engine.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
+
+
+def foreign(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] != "pyrunc"}
+
+
+def test_run_imports_only_the_pinned_list(loaded: Engine) -> None:
+    words = ["run", "--rm", "busybox", "true"]
+    loaded(*words, check=True)  # the network is set up now, and the seccomp program compiled
+
+    assert foreign(imported(loaded, *words)) - ALLOWED == set()
+
+
+def test_run_with_many_options_imports_only_the_pinned_list(loaded: Engine) -> None:
+    words = ["run", "--rm", "--network", "none", "-e", "A=b", "-w", "/tmp", "-m", "64m", "--cpus"]
+    words += ["0.5", "-u", "1:1", "--tmpfs", "/x", "--read-only", "--cap-drop", "all", "busybox"]
+    loaded(*words, "true", check=True)
+
+    assert foreign(imported(loaded, *words, "true")) - ALLOWED == set()
