@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
