@@ -68,8 +68,8 @@ def attach(connection: Connection, network: Network, container_id: str) -> Endpo
 
 
 def messages(network: Network, endpoint: Endpoint) -> NetworkMessages:
-    """Return what the launcher sends to make the cable; pure."""
-    return veth.patched(
+    """Return what the launcher sends to make the cable, and the settings of eth0."""
+    patched = veth.patched(
         network.template,
         host_interface=endpoint.host_interface,
         host_index=endpoint.host_index,
@@ -78,16 +78,31 @@ def messages(network: Network, endpoint: Endpoint) -> NetworkMessages:
         prefix_length=endpoint.prefix_length,
         gateway=endpoint.gateway,
     )
+    return patched.replace(sysctls=_sysctls())
 
 
-def sysctls() -> dict[str, str]:
-    """Return the settings that belong to eth0, for the container's specification.
+def preview() -> NetworkMessages:
+    """Return the messages of a start without their bytes, for a plan that is shown and not run."""
+    return NetworkMessages(
+        host_interface="(a new name)",
+        child=(
+            ("set-link-up", "lo", b""),
+            ("add-address", f"(a free address) dev {veth.INTERFACE}", b""),
+            ("set-link-up", veth.INTERFACE, b""),
+            ("add-route", "default via (the bridge)", b""),
+        ),
+        sysctls=_sysctls(),
+    )
+
+
+def _sysctls() -> tuple[tuple[str, str], ...]:
+    """Return the settings that belong to eth0.
 
     The network is IPv4 only; without IPv6 on eth0 no neighbour can advertise itself as a router.
     """
     if not os.access("/proc/sys/net/ipv6", os.F_OK):
-        return {}
-    return {_OWN_IPV6_OFF: "1"}
+        return ()
+    return ((_OWN_IPV6_OFF, "1"),)
 
 
 def detach(connection: Connection, container_id: str) -> None:

@@ -34,3 +34,4 @@ class NetworkMessages(Record):
     veth: bytes = b""
     veth_pid_offset: int = 0
     child: tuple[tuple[str, str, bytes], ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()  # of the interface, set once it is there

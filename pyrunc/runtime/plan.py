@@ -191,6 +191,7 @@ def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]
         return [
             Step(kind="wait", a=NETWORK_READY),
             *(Step(kind=k, target=t, data=d) for k, t, d in context.network.child),
+            *_sysctl_steps(dict(context.network.sysctls)),
         ]
     if "network" in namespaces.new:
         return [Step(kind="set-link-up", target="lo", data=LOOPBACK_UP)]

@@ -74,8 +74,7 @@ def load_filter(
     Raises: InvalidInput for a bad profile; Unsupported where libseccomp is missing.
     """
     if raw_profile is None:
-        with open(DEFAULT_PROFILE, "rb") as file:
-            raw_profile = file.read()
+        raw_profile = _read_default()
     key = _key(raw_profile, sorted(capabilities), facts)
     cached = _read_cached(f"{cache_directory}/{key}")
     if cached is not None:
@@ -98,6 +97,16 @@ def program(
     """
     raw = None if profile is None else document.dump(profile)
     return load_filter(raw, capabilities, facts, cache_directory).program
+
+
+def default_profile() -> dict[str, Any]:
+    """Return the default profile, with its conditions."""
+    return document.load_object(_read_default(), DEFAULT_PROFILE)
+
+
+def _read_default() -> bytes:
+    with open(DEFAULT_PROFILE, "rb") as file:
+        return file.read()
 
 
 def render(

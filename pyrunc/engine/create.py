@@ -1,0 +1,238 @@
+"""What is made for a container before any of its processes is?
+
+A name, a bundle, an address, a root filesystem, the OCI spec, the launch plan; each recorded on
+disk before the act, and taken back in reverse order when a later one fails.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..kernel.probe import probe
+from ..network import attach as network_attach
+from ..network import networks
+from ..oci import document
+from ..runtime import seccomp
+from ..runtime.plan import compile_plan
+from ..runtime.plan_context import LaunchContext
+from ..storage import containers, overlay
+from ..storage.atomic import make_directory, remove_tree
+from . import host_files, inspect_document, spec_builder
+from .container_user import resolve_user
+from .names import random_name
+from .undo import Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+    from typing import Any
+
+    from ..kernel.launch_plan import LaunchPlan
+    from ..kernel.probe import HostFacts
+    from ..network.attach import Endpoint
+    from ..network.networks import Network
+    from ..oci.image_record import ImageRecord
+    from ..oci.network_messages import NetworkMessages
+    from ..storage.containers import ContainerRow
+    from .engine import Engine
+    from .run_options import RunOptions
+    from .trace import Tracer
+
+
+class Container:
+    """A container that was made and not yet started, and all that its launch needs.
+
+    `rootfs_fd` and `lock_fd` are owned by it; they end with the process.  `undo` takes everything
+    back.
+    """
+
+    engine: Engine
+    connection: Connection
+    row: ContainerRow
+    options: RunOptions
+    image: ImageRecord
+    network: Network | None
+    endpoint: Endpoint | None
+    spec: dict[str, Any]
+    facts: HostFacts
+    filter: seccomp.Filter | None
+    plan: LaunchPlan
+    terminal_size: tuple[int, int]
+    rootfs_fd: int
+    lock_fd: int
+    undo: Undo
+
+
+def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Tracer) -> Container:
+    """Make everything that a container needs before its process.
+
+    Raises: AlreadyExists for a taken name, InvalidInput for options that don't fit the image; then
+    nothing is left.
+    """
+    container = Container()
+    container.engine, container.options, container.image = engine, options, image
+    container.terminal_size = _terminal_size(options)
+    container.undo = Undo()
+    try:
+        with tracer.step("reserve-name", options.name or ""):
+            _reserve_name(container)
+        with tracer.step("make-bundle"):
+            _make_bundle(container)
+        with tracer.step("lease-address"):
+            _lease_address(container)
+        with tracer.step("mount-rootfs"):
+            _mount_rootfs(container)
+        with tracer.step("write-spec"):
+            _write_spec(container)
+        with tracer.step("compile-plan"):
+            _compile(container)
+            _record(container)
+    except BaseException as error:
+        container.undo.unwind(error)
+        raise
+    return container
+
+
+def _terminal_size(options: RunOptions) -> tuple[int, int]:
+    if not options.terminal:
+        return 0, 0
+    from .terminal import window_size
+
+    return window_size(1 if not options.interactive else 0)
+
+
+def _reserve_name(container: Container) -> None:
+    engine, options = container.engine, container.options
+    container_id = containers.new_id()
+    container.connection = engine.database()
+    container.lock_fd = containers.make_run_dir(engine.paths, container_id)
+    container.undo.push(remove_tree, engine.paths.run_dir(container_id))
+    container.row = containers.ContainerRow(
+        id=container_id,
+        name=options.name or random_name(),
+        created_ns=time.time_ns(),
+        image=options.image,
+        image_id=container.image.id,
+        auto_remove=options.auto_remove,
+        document={},
+    )
+    containers.insert(container.connection, container.row)
+    container.undo.push(containers.delete, container.connection, container_id)
+
+
+def _make_bundle(container: Container) -> None:
+    engine, bundle = container.engine, container.engine.paths.bundle(container.row.id)
+    try:
+        os.mkdir(bundle, 0o700)
+    except FileNotFoundError:
+        make_directory(engine.paths.containers(), mode=0o700)
+        os.mkdir(bundle, 0o700)
+    container.undo.push(remove_tree, bundle)
+
+
+def _lease_address(container: Container) -> None:
+    container.network = container.endpoint = None
+    if container.options.network != "bridge":
+        return
+    engine = container.engine
+    container.network = networks.ensure_default(
+        container.connection, engine.paths, bridge=engine.bridge, subnet=engine.subnet
+    )
+    container.undo.push(network_attach.detach, container.connection, container.row.id)
+    container.endpoint = network_attach.attach(
+        container.connection, container.network, container.row.id
+    )
+
+
+def _mount_rootfs(container: Container) -> None:
+    container.rootfs_fd = overlay.mount_rootfs(
+        container.engine.paths,
+        container.image.layers,
+        container.engine.paths.bundle(container.row.id),
+        volatile=container.options.auto_remove,
+    )
+    container.undo.push(os.close, container.rootfs_fd)
+
+
+def _write_spec(container: Container) -> None:
+    options, row = container.options, container.row
+    bundle = container.engine.paths.bundle(row.id)
+    container.facts = probe(spec_builder.cgroup_path(row.id))
+    hostname = host_files.container_hostname(options, row.id)
+    endpoint = container.endpoint
+    container.filter = _load_filter(container)
+    host_files.make_bind_sources(options)
+    host_files.write_host_files(
+        bundle,
+        options,
+        hostname,
+        endpoint.address if endpoint else None,
+        endpoint.gateway if endpoint else None,
+    )
+    container.spec = spec_builder.build_spec(
+        spec_builder.SpecInputs(
+            container_id=row.id,
+            hostname=hostname,
+            bundle=bundle,
+            image=container.image,
+            options=options,
+            user=resolve_user(
+                container.rootfs_fd, options.user or container.image.user, options.groups
+            ),
+            facts=container.facts,
+            terminal_size=container.terminal_size,
+            seccomp=container.filter.document if container.filter else None,
+        )
+    )
+    _write_config(f"{bundle}/config.json", document.dump(container.spec))
+
+
+def _write_config(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, content)
+    finally:
+        os.close(fd)
+
+
+def _compile(container: Container) -> None:
+    engine, row, options = container.engine, container.row, container.options
+    context = LaunchContext(
+        container_id=row.id,
+        bundle=engine.paths.bundle(row.id),
+        attach_directory=engine.paths.run_dir(row.id),
+        seccomp_program=container.filter.program if container.filter else None,
+        network=_network_messages(container),
+        use_init=options.init,
+        terminal_rows=container.terminal_size[0],
+        terminal_columns=container.terminal_size[1],
+    )
+    container.plan = compile_plan(container.spec, container.facts, context)
+
+
+def _load_filter(container: Container) -> seccomp.Filter | None:
+    """Return the seccomp filter for the container's capabilities; None where none is wanted."""
+    options = container.options
+    if options.seccomp == "unconfined" or (options.privileged and not options.seccomp):
+        return None
+    profile = options.seccomp_profile
+    return seccomp.load_filter(
+        None if profile is None else document.dump(profile),
+        frozenset(spec_builder.effective_capabilities(options, container.facts)),
+        container.facts,
+        container.engine.paths.seccomp_cache(),
+    )
+
+
+def _network_messages(container: Container) -> NetworkMessages | None:
+    if container.network is not None and container.endpoint is not None:
+        return network_attach.messages(container.network, container.endpoint)
+    return None
+
+
+def _record(container: Container) -> None:
+    """Record what ps, inspect and repair need to know, before anything of it is in the kernel."""
+    value = inspect_document.build(container)
+    container.row = container.row.replace(document=value)
+    containers.update_document(container.connection, container.row.id, value)

@@ -1,0 +1,76 @@
+"""What is left to do when a container has ended, and who does it?
+
+Whoever is attached; the monitor's clean-up call if nobody is; the next command's repair if that
+died too. Every act is idempotent, and the order is such that a crash in between leaves a record of
+the rest: the address, then the bundle and the row (for --rm), the run directory with the lock last.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..network import attach as network_attach
+from ..runtime import cgroup
+from ..storage import containers
+from ..storage.atomic import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ..storage.containers import ContainerRow
+    from .engine import Engine
+
+
+def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
+    """Release what an ended container held; with --rm, remove it.  The caller holds its lock.
+
+    Idempotent.  Raises: KernelError or OSError when the kernel refuses; the rest stays recorded
+    then.
+    """
+    release(engine, connection, row)
+    if row.auto_remove:
+        forget(engine, connection, row)
+    remove_tree(engine.paths.run_dir(row.id))
+
+
+def release(engine: Engine, connection: Connection, row: ContainerRow) -> None:
+    """Kill what may still run in the container's cgroups, remove them, give the address back."""
+    end_processes(tuple(row.document.get("cgroups", ())))
+    network_attach.detach(connection, row.id)
+
+
+def end_processes(cgroups: tuple[str, ...]) -> None:
+    """Kill whatever runs in these cgroups and remove them; usually the monitor already has."""
+    if any(os.path.isdir(directory) for directory in cgroups):
+        known = cgroup.cgroup_of(cgroups)
+        cgroup.kill_all(known)
+        cgroup.remove(known)
+
+
+def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
+    """Delete the bundle with the container's writable layer, then its row."""
+    bundle = engine.paths.bundle(row.id)
+    if os.path.isdir(f"{bundle}/rootfs"):
+        from .container_mount import unmount_rootfs
+
+        unmount_rootfs(bundle)
+    remove_tree(bundle)
+    containers.delete(connection, row.id)
+
+
+def cleanup(engine: Engine, container_id: str) -> None:
+    """Finish one container by id, called by its monitor when no client is there any more.
+
+    The monitor's lock is inherited by nobody, so this may have to wait for the monitor's very end.
+    """
+    from ..errors import NotFound
+
+    connection = engine.database()
+    try:
+        row = containers.find(connection, container_id)
+    except NotFound:
+        return
+    lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=10.0)
+    if lock_fd is not None and containers.read_exit(engine.paths, row.id) is not None:
+        finish(engine, connection, row)

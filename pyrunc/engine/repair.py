@@ -1,0 +1,147 @@
+"""What did a crash leave behind, and how is it put right?
+
+Run at the start of every command that is not in a hurry.  A container whose lock nobody holds has
+lost both its command and its monitor; from what is on disk follows what it was: still being made
+(removed), running (ended, killed if need be), or ended (finished).  Nothing that a user was told
+is lost.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from ..oci import document
+from ..oci.record import Record
+from ..storage import collect, containers
+from ..storage.atomic import remove_tree, replace_file
+from .finish import finish, forget, release
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ..storage.containers import ContainerRow
+    from .engine import Engine
+
+LOST_EXIT_CODE = 255  # docker's, for containers that a restart of the machine ended
+
+
+class Repair(Record):
+    """One thing that was put right: what it was about and what was done."""
+
+    kind: str
+    subject: str
+    action: str
+
+
+def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> list[Repair]:
+    """Put right what crashed commands and monitors left; return what was done.
+
+    With `dry_run`, return what would be done.  Idempotent and safe beside other commands: only
+    containers whose lock is free are touched.
+    """
+    done: list[Repair] = []
+    known = containers.rows(connection)
+    for row in known:
+        if not _needs_repair(engine, row):
+            continue
+        lock_fd = containers.try_lock(engine.paths, row.id)
+        if lock_fd is None:
+            continue
+        try:
+            done += _repair_container(engine, connection, row, dry_run)
+        finally:
+            os.close(lock_fd)
+    return done + _remove_orphans(engine, connection, dry_run)
+
+
+def _needs_repair(engine: Engine, row: ContainerRow) -> bool:
+    """Tell quickly whether a look under the lock is worth it."""
+    has_run_dir = os.path.lexists(engine.paths.run_dir(row.id))
+    if containers.read_exit(engine.paths, row.id) is not None:
+        return has_run_dir or row.auto_remove
+    return True
+
+
+def _repair_container(
+    engine: Engine, connection: Connection, row: ContainerRow, dry_run: bool
+) -> list[Repair]:
+    if not _still_there(connection, row):
+        remove_tree(engine.paths.run_dir(row.id))
+        return []
+    state = containers.read_state(engine.paths, row.id)
+    has_ended = containers.read_exit(engine.paths, row.id) is not None
+    never_started = not has_ended and state is None and row.started_ns is None
+    if not dry_run:
+        if never_started:
+            release(engine, connection, row)
+            forget(engine, connection, row)
+            remove_tree(engine.paths.run_dir(row.id))
+        else:
+            if not has_ended:
+                release(engine, connection, row)
+                _record_lost_exit(engine, row)
+            finish(engine, connection, row)
+    if never_started:
+        action = "removed: it never started"
+    else:
+        action = "removed after its end" if row.auto_remove else "its end recorded"
+    return [Repair(kind="container", subject=row.id, action=action)]
+
+
+def _record_lost_exit(engine: Engine, row: ContainerRow) -> None:
+    value = {
+        "exit_code": LOST_EXIT_CODE,
+        "signal": 0,
+        "oom_killed": False,
+        "started_ns": row.started_ns or 0,
+        "finished_ns": time.time_ns(),
+        "reason": "its monitor died, or the machine was restarted: the exit code is not known",
+    }
+    replace_file(f"{engine.paths.bundle(row.id)}/exit.json", document.dump(value), durable=True)
+
+
+def _still_there(connection: Connection, row: ContainerRow) -> bool:
+    return (
+        connection.execute("SELECT 1 FROM containers WHERE id=?", (row.id,)).fetchone() is not None
+    )
+
+
+def _remove_orphans(engine: Engine, connection: Connection, dry_run: bool) -> list[Repair]:
+    """Remove directories without a row, stale leases and half-done work in the store."""
+    done: list[Repair] = []
+    guard_fd = containers.open_guard(engine.paths)
+    try:
+        fcntl.flock(guard_fd, fcntl.LOCK_EX)
+        known = {row.id for row in containers.rows(connection)}
+        for directory in (engine.paths.run_containers(), engine.paths.containers()):
+            for name in _names(directory):
+                if name in known or containers.is_owned(engine.paths, name):
+                    continue
+                if not dry_run:
+                    remove_tree(f"{directory}/{name}")
+                done.append(
+                    Repair(kind="directory", subject=f"{directory}/{name}", action="removed")
+                )
+    finally:
+        os.close(guard_fd)
+    where = "FROM leases WHERE container_id NOT IN (SELECT id FROM containers)"
+    stale = connection.execute(f"SELECT container_id {where}").fetchall()
+    if stale and not dry_run:
+        connection.execute(f"DELETE {where}")
+    done += [Repair(kind="lease", subject=str(owner), action="released") for (owner,) in stale]
+    if not dry_run:
+        done += [
+            Repair(kind="store", subject=path, action="removed")
+            for path in collect.sweep(engine.paths)
+        ]
+    return done
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(directory) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []

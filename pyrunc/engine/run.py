@@ -1,0 +1,49 @@
+"""What happens, in what order, when I type `pyrunc run`?
+
+Reading path 1/8 · before: — · after: pyrunc/storage/layers.py
+This file is the table of contents of the program: each line below leads to the file that tells
+more.
+"""
+
+from __future__ import annotations
+
+from .create import create
+from .ensure_image import ensure_image
+from .finish import finish
+from .start import start
+from .trace import Tracer, fault_from_environment
+from .wait import SignalPipe, attach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .engine import Engine
+    from .run_options import RunOptions
+
+
+def run(
+    engine: Engine,
+    options: RunOptions,
+    *,
+    tell: Callable[[str], object],
+    trace: Callable[[str], object] | None = None,
+) -> int:
+    """Run a container from an image in the foreground; return its exit code.
+
+    `tell` gets what the user should read beside the container's own output; `trace` gets a line a
+    step.
+    Raises: NotFound for an image that is not there; LaunchError when the container could not
+    start, and then nothing of it is left.
+    """
+    tracer = Tracer(trace, fault_from_environment())
+    image = ensure_image(engine, options, tell)  # names   -> blobs, layers   (image/, storage/)
+    with SignalPipe() as signals:
+        container = create(engine, image, options, tracer)  # -> rootfs, bundle, address, plan
+        launch = start(container, tracer)  # bundle  -> plan -> process (runtime/, csrc/)
+        ended = attach(  # process -> exit code       (csrc/monitor.c)
+            launch, signals, interactive=options.interactive, terminal=options.terminal
+        )
+        with tracer.step("finish"):
+            finish(engine, container.connection, container.row)  # address, bundle, run directory
+    return ended.code

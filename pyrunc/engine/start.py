@@ -1,0 +1,125 @@
+"""How does a container that was made become a process?
+
+The launcher gets the plan and the descriptors, carries out its steps, and stays as the monitor.
+This file waits for it to say "started", or words the step that failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .. import paths as paths_module
+from ..errors import PyruncError
+from ..kernel import launcher
+from ..kernel.launch_plan import OPTIONAL, Job, step_names
+from ..oci import document
+from ..storage import containers
+from .finish import end_processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.launch_plan import LaunchPlan
+    from ..kernel.launcher import Launch, Started
+    from .create import Container
+    from .trace import Tracer
+
+
+def start(container: Container, tracer: Tracer) -> Launch:
+    """Launch the container; return the connection to its monitor once its command runs.
+
+    Raises: LaunchError naming the step; CommandNotFound (127), CommandNotExecutable (126).  The
+    container is taken back whole then: processes, cgroups, address, bundle, name.
+    """
+    plan, row = container.plan, container.row
+    container.undo.push(end_processes, plan.cgroups)
+    try:
+        with tracer.step("spawn-launcher"):
+            launch = launcher.start(
+                plan,
+                _job(container, tracer),
+                {"rootfs": container.rootfs_fd},
+                lock_fd=container.lock_fd,
+            )
+        container.undo.push(_abort, launch)
+        started = _await_start(plan, launch, tracer)
+        with tracer.step("record-start"):
+            containers.mark_started(container.connection, row.id, started.started_ns)
+    except BaseException as error:
+        container.undo.unwind(error)
+        raise
+    container.undo.keep()
+    return launch
+
+
+def _job(container: Container, tracer: Tracer) -> Job:
+    engine, row, options = container.engine, container.row, container.options
+    return Job(
+        container_id=row.id,
+        run_dir=engine.paths.run_dir(row.id),
+        bundle=engine.paths.bundle(row.id),
+        state_prefix=document.dump({"id": row.id, "boot_id": containers.boot_id()})[:-1],
+        terminal=options.terminal,
+        interactive=options.interactive,
+        trace=tracer.is_on,
+        volatile=options.auto_remove,
+        cleanup_argv=_cleanup_argv(container),
+    )
+
+
+def _cleanup_argv(container: Container) -> tuple[str, ...]:
+    """Return the command by which the monitor has this container finished when nobody is attached.
+
+    The very interpreter and package that run now, whatever is in PATH by then.
+    """
+    engine = container.engine
+    package_parent = paths_module.__file__.rpartition("/")[0].rpartition("/")[0]
+    program = (
+        f"import sys; sys.path.insert(0, {package_parent!r}); "
+        "from pyrunc.cli.entry import main; main()"
+    )
+    return (
+        sys.executable,
+        *("-I", "-S", "-c", program),
+        *("--root", engine.paths.root, "--runroot", engine.paths.runroot),
+        *("--bridge", engine.bridge, "container", "cleanup", container.row.id),
+    )
+
+
+def _abort(launch: Launch) -> None:
+    """End a launch that is still under way: the launcher's death is the child's (PDEATHSIG)."""
+    os.kill(launch.launcher_pid, 9)  # our own child, not reaped yet: no other can have its pid
+    launch.wait()
+    launch.close()
+
+
+def _await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
+    names = step_names(plan) if tracer.is_on else []
+    failure: tuple[int, int] | None = None
+    while True:
+        message = launch.receive()
+        if isinstance(message, launcher.StepRecord):
+            if tracer.is_on:
+                _trace(plan, names, message, tracer)
+            if message.errno and not plan.steps[message.index].flags & OPTIONAL:
+                failure = message.index, message.errno
+        elif isinstance(message, launcher.Started):
+            return message
+        elif message is None:
+            break
+    if failure is not None:
+        from ..runtime.step_errors import launch_error
+
+        raise launch_error(plan, *failure)
+    raise PyruncError(
+        "cannot start the container: the launcher ended without a word",
+        hint="was it killed?  `pyrunc run --trace` shows how far it comes",
+    )
+
+
+def _trace(plan: LaunchPlan, names: list[str], record: launcher.StepRecord, tracer: Tracer) -> None:
+    step = plan.steps[record.index]
+    detail = f"= {record.value}" if record.value else ""
+    tracer.record(
+        step.stage, names[record.index], record.start_ns, record.end_ns, record.errno, detail
+    )

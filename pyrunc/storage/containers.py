@@ -1,0 +1,326 @@
+"""Which containers are there, under which names, and what is each of them doing?
+
+Three places, one truth each: the database holds the name and what was asked for;
+run_dir/state.json (written by the monitor) what runs; bundle/exit.json (written by the monitor)
+how it ended.  run_dir/lock is held by flock while the command or the monitor of the container
+lives, so that a crash is seen at once.
+"""
+
+from __future__ import annotations
+
+import _sqlite3
+import fcntl
+import os
+import time
+
+from ..errors import AlreadyExists, InvalidInput, NotFound
+from ..oci import document
+from ..oci.record import Record
+from .atomic import make_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+    from typing import Any
+
+    from ..paths import Paths
+
+CREATED = "created"
+RUNNING = "running"
+EXITED = "exited"
+DEAD = "dead"  # its owner died half-way: the next repair removes or ends it
+
+
+class ContainerRow(Record):
+    """What the database knows of one container; times in nanoseconds since the epoch."""
+
+    id: str
+    name: str
+    created_ns: int
+    image: str
+    image_id: str
+    auto_remove: bool
+    started_ns: int | None = None
+    document: dict[str, Any]
+
+
+class RunState(Record):
+    """state.json: the processes of a container that was started in this boot."""
+
+    pid: int
+    pid_start_time: int
+    monitor_pid: int
+    boot_id: str
+    started_ns: int
+
+
+class ExitRecord(Record):
+    """exit.json: how the container's first process ended."""
+
+    exit_code: int
+    signal: int
+    oom_killed: bool
+    started_ns: int
+    finished_ns: int
+    reason: str = ""
+
+
+_SELECT = (
+    "SELECT id, name, created_ns, image, image_id, auto_remove, started_ns, document "
+    "FROM containers "
+)
+
+
+def new_id() -> str:
+    """Return a container id: 64 lower-case hexadecimal digits, random."""
+    return os.urandom(32).hex()
+
+
+# -- the database: names and what was asked for ----------------------------------------------------
+
+
+def insert(connection: Connection, row: ContainerRow) -> None:
+    """Record a container, taking its name; a race for a name has one winner.
+
+    Raises: AlreadyExists (with the words of docker) when the name is taken.
+    """
+    try:
+        connection.execute(
+            "INSERT INTO containers(id, name, created_ns, image, image_id, auto_remove, started_ns,"
+            " document) VALUES(?,?,?,?,?,?,?,?)",
+            (
+                row.id,
+                row.name,
+                row.created_ns,
+                row.image,
+                row.image_id,
+                int(row.auto_remove),
+                row.started_ns,
+                document.dump(row.document).decode(),
+            ),
+        )
+    except _sqlite3.IntegrityError as error:
+        holder = connection.execute(
+            "SELECT id FROM containers WHERE name=?", (row.name,)
+        ).fetchone()
+        raise AlreadyExists(
+            f'Conflict. The container name "/{row.name}" is already in use by container '
+            f'"{holder[0] if holder else "?"}". You have to remove (or rename) that container '
+            "to be able to reuse that name.",
+            kind="container",
+            name=row.name,
+        ) from error
+
+
+def update_document(connection: Connection, container_id: str, value: dict[str, Any]) -> None:
+    """Replace what is recorded of a container."""
+    connection.execute(
+        "UPDATE containers SET document=? WHERE id=?",
+        (document.dump(value).decode(), container_id),
+    )
+
+
+def mark_started(connection: Connection, container_id: str, started_ns: int) -> None:
+    """Record that the container's process ran, which a reboot must not make us forget."""
+    connection.execute("UPDATE containers SET started_ns=? WHERE id=?", (started_ns, container_id))
+
+
+def delete(connection: Connection, container_id: str) -> None:
+    """Forget a container; idempotent."""
+    connection.execute("DELETE FROM containers WHERE id=?", (container_id,))
+
+
+def rows(connection: Connection) -> list[ContainerRow]:
+    """Return all containers, newest first."""
+    cursor = connection.execute(_SELECT + "ORDER BY created_ns DESC, id")
+    return [_row(values) for values in cursor.fetchall()]
+
+
+def find(connection: Connection, wanted: str) -> ContainerRow:
+    """Find by full id, then by full name (a leading / is tolerated), then by unique id prefix.
+
+    Raises: NotFound ("No such container: X"); InvalidInput for an ambiguous prefix.
+    """
+    name = wanted.removeprefix("/")
+    for where, value in (("WHERE id=?", wanted), ("WHERE name=?", name)):
+        values = connection.execute(_SELECT + where, (value,)).fetchone()
+        if values:
+            return _row(values)
+    if wanted and not wanted.strip("0123456789abcdef"):
+        found = connection.execute(
+            _SELECT + "WHERE substr(id, 1, ?)=? LIMIT 2",
+            (len(wanted), wanted),
+        ).fetchall()
+        if len(found) == 1:
+            return _row(found[0])
+        if found:
+            raise InvalidInput(f"multiple IDs found with provided prefix: {wanted}", subject=wanted)
+    raise NotFound(f"No such container: {wanted}", kind="container", name=wanted)
+
+
+def _row(values: tuple[Any, ...]) -> ContainerRow:
+    container_id, name, created_ns, image, image_id, auto_remove, started_ns, text = values
+    return ContainerRow(
+        id=container_id,
+        name=name,
+        created_ns=created_ns,
+        image=image,
+        image_id=image_id,
+        auto_remove=bool(auto_remove),
+        started_ns=started_ns,
+        document=document.load_object(
+            text.encode(), f"the record of container {container_id[:12]}"
+        ),
+    )
+
+
+# -- the run directory: who owns the container now -------------------------------------------------
+
+
+def make_run_dir(paths: Paths, container_id: str) -> int:
+    """Make the run directory with its lock held; return the lock's descriptor, which the caller
+    owns.
+
+    Creators hold the runroot's guard shared for these three calls, and repair holds it exclusively,
+    so that no directory is ever seen between mkdir and lock.
+    """
+    guard_fd = open_guard(paths)
+    try:
+        fcntl.flock(guard_fd, fcntl.LOCK_SH)
+        run_dir = paths.run_dir(container_id)
+        os.mkdir(run_dir, 0o700)
+        lock_fd = os.open(f"{run_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        return lock_fd
+    finally:
+        os.close(guard_fd)
+
+
+def open_guard(paths: Paths) -> int:
+    """Open the file whose flock orders creation and repair; the caller closes it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(f"{paths.run_containers()}/.guard", flags, 0o600)
+    except FileNotFoundError:
+        make_directory(paths.runroot, mode=0o700)
+        make_directory(paths.run_containers(), mode=0o700)
+        return os.open(f"{paths.run_containers()}/.guard", flags, 0o600)
+
+
+def try_lock(paths: Paths, container_id: str) -> int | None:
+    """Take a container's lock if nobody holds it; the caller closes the returned descriptor.
+
+    None means that its command or monitor lives.  A container without a run directory (after a
+    reboot) gets one, so that two repairs don't meet.
+    """
+    run_dir = paths.run_dir(container_id)
+    os.close(open_guard(paths))
+    make_directory(run_dir, mode=0o700)
+    lock_fd = os.open(f"{run_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock_fd)
+        return None
+    return lock_fd
+
+
+def lock(paths: Paths, container_id: str, *, timeout_seconds: float) -> int | None:
+    """As `try_lock`, but wait up to the timeout for the owner to go."""
+    deadline = time.monotonic() + timeout_seconds
+    while (lock_fd := try_lock(paths, container_id)) is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return lock_fd
+
+
+def is_owned(paths: Paths, container_id: str) -> bool:
+    """Tell whether the command or the monitor of a container lives (its lock is held)."""
+    try:
+        lock_fd = os.open(f"{paths.run_dir(container_id)}/lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock_fd)
+    return False
+
+
+# -- what runs, and how it ended ---------------------------------------------------------------
+
+
+def read_state(paths: Paths, container_id: str) -> RunState | None:
+    """Read state.json; None when there is none or it is damaged."""
+    value = _read_json(f"{paths.run_dir(container_id)}/state.json")
+    if value is None:
+        return None
+    try:
+        return RunState(
+            pid=int(value["pid"]),
+            pid_start_time=int(value["pid_start_time"]),
+            monitor_pid=int(value["monitor_pid"]),
+            boot_id=str(value["boot_id"]),
+            started_ns=int(value["started_ns"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_exit(paths: Paths, container_id: str) -> ExitRecord | None:
+    """Read exit.json; None when there is none or it is damaged."""
+    value = _read_json(f"{paths.bundle(container_id)}/exit.json")
+    if value is None:
+        return None
+    try:
+        return ExitRecord(
+            exit_code=int(value["exit_code"]),
+            signal=int(value.get("signal", 0)),
+            oom_killed=bool(value.get("oom_killed", False)),
+            started_ns=int(value.get("started_ns", 0)),
+            finished_ns=int(value.get("finished_ns", 0)),
+            reason=str(value.get("reason", "")),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def status(paths: Paths, row: ContainerRow) -> str:
+    """Return CREATED, RUNNING, EXITED or DEAD from what is on disk and in the kernel now."""
+    if read_exit(paths, row.id) is not None:
+        return EXITED
+    state = read_state(paths, row.id)
+    if state is not None and is_alive(state):
+        return RUNNING
+    return CREATED if is_owned(paths, row.id) else DEAD
+
+
+def is_alive(state: RunState) -> bool:
+    """Tell whether the very process that was recorded lives: same boot, pid and start time, no
+    zombie.
+
+    Source: proc(5), /proc/PID/stat fields 3 (state) and 22 (starttime)
+    """
+    if state.boot_id != boot_id():
+        return False
+    try:
+        with open(f"/proc/{state.pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in (b"Z", b"X") and int(fields[19]) == state.pid_start_time
+
+
+def boot_id() -> str:
+    """Return this boot's random id.  Source: random(4), /proc/sys/kernel/random"""
+    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read().strip().decode()
+
+
+def _read_json(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            return document.load_object(file.read(1 << 20), path)
+    except (FileNotFoundError, NotADirectoryError, InvalidInput):
+        return None

@@ -1,0 +1,100 @@
+"""Where do names, networks, addresses and events live, and who wins a race for them?
+
+One SQLite database an engine; its transactions decide races.  `_sqlite3` is the C module behind
+sqlite3, imported without the package around it, because `run` opens the database every time.
+"""
+
+from __future__ import annotations
+
+import _sqlite3
+
+from ..errors import PyruncError
+from .atomic import make_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ..paths import Paths
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_SECONDS = 20.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS containers(
+    id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created_ns INTEGER NOT NULL,
+    image TEXT NOT NULL, image_id TEXT NOT NULL, auto_remove INTEGER NOT NULL,
+    started_ns INTEGER, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS networks(
+    name TEXT PRIMARY KEY, id TEXT NOT NULL, driver TEXT NOT NULL, bridge TEXT UNIQUE NOT NULL,
+    subnet TEXT NOT NULL, gateway TEXT NOT NULL, options TEXT NOT NULL, created_ns INTEGER NOT
+    NULL);
+CREATE TABLE IF NOT EXISTS leases(
+    network TEXT NOT NULL, address INTEGER NOT NULL, container_id TEXT NOT NULL,
+    leased_ns INTEGER NOT NULL, PRIMARY KEY(network, address));
+CREATE INDEX IF NOT EXISTS leases_by_container ON leases(container_id);
+CREATE TABLE IF NOT EXISTS next_address(network TEXT PRIMARY KEY, address INTEGER NOT NULL);
+"""
+
+
+def open_database(paths: Paths) -> Connection:
+    """Open the engine's database, making it and its directory (0700) when missing.
+
+    Autocommit: a transaction begins with `BEGIN IMMEDIATE`.  Writes survive the death of the
+    process; after a power loss the last ones may be missing, never half there (WAL,
+    synchronous=NORMAL).  The caller need not close it: processes leave by os._exit, which saves
+    the checkpoint.
+    Raises: PyruncError when it can't be opened or was written by a newer pyrunc.
+    Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous
+    """
+    path = paths.database()
+    try:
+        connection: Connection = _connect(path)
+    except _sqlite3.OperationalError:
+        make_directory(paths.root, mode=0o700)
+        connection = _reopen(path)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            _upgrade(connection, path, version)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except _sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+    return connection
+
+
+def _connect(path: str) -> Connection:
+    connection: Connection = _sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
+    )
+    return connection
+
+
+def _reopen(path: str) -> Connection:
+    try:
+        return _connect(path)
+    except _sqlite3.OperationalError as error:
+        raise _unusable(path, error) from error
+
+
+def _upgrade(connection: Connection, path: str, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise PyruncError(
+            f"cannot use database {path!r}: written by a newer pyrunc (schema {version})",
+            subject=path,
+            hint=f"use the newer pyrunc, or another --root; this one knows schema {SCHEMA_VERSION}",
+        )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA.split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _unusable(path: str, error: Exception) -> PyruncError:
+    return PyruncError(
+        f"cannot use database {path!r}: {error}",
+        subject=path,
+        hint="if the disk is full, free some space; otherwise look at `pyrunc system check`",
+    )
