@@ -5,6 +5,7 @@
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -128,7 +129,10 @@ int step_become_root(struct child *child, const struct step *step)
  * quota, has nothing to share. */
 int step_join_keyring(struct child *child, const struct step *step)
 {
-    const char *name = step_data(child, step);
+    char name[256] = "";
+    if (step->data_size >= sizeof name)
+        return -ENAMETOOLONG;
+    memcpy(name, step_data(child, step), step->data_size);
     long serial = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name, 0, 0, 0);
     if (serial < 0)
         return errno == ENOSYS || errno == EDQUOT || errno == EPERM ? 0 : -errno;
