@@ -1,30 +1,55 @@
 """How are links, addresses and routes read, changed, and encoded for later?
 
-The only import of pyroute2 (a tenth of a second), so nothing on a hot path imports this file.
-Policy free: names, addresses and flags come from the callers.  The `encode_*` functions return a
-message that asks for an acknowledgement, for somebody else to send.
+The only import of pyroute2, which knows how every message is laid out; off the hot paths, for it
+takes its time.  Policy free: names, addresses and flags come from the callers.  The `encode_*`
+functions return a message that asks for an acknowledgement, for somebody else to send.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ..errors import KernelError
 from ..oci.record import Record
+from .netlink_query import NETLINK_ROUTE, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+
+@contextmanager
+def _package_without_its_init(name: str) -> Iterator[None]:
+    """Let modules of a package be imported without all that the package itself imports.
+
+    pyroute2 imports everything it has (330 modules, 100 ms); the three message classes take 20.
+    """
+    spec = None if name in sys.modules else PathFinder.find_spec(name)
+    if spec is None:
+        yield
+        return
+    sys.modules[name] = module_from_spec(spec)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with _package_without_its_init("pyroute2"):
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
+_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _REQUEST_ACK = 1 | 4
+_REQUEST_DUMP = 1 | 0x300
 _CREATE_EXCLUSIVE = 0x400 | 0x200
 _IFF_UP = 1
 _TABLE_MAIN = 254
@@ -46,87 +71,108 @@ class Link(Record):
     is_up: bool
 
 
-class Netlink:
-    """An open rtnetlink socket; made by `opened`."""
-
-    def __init__(self, route: IPRoute) -> None:
-        """Keep the socket; the caller closes it."""
-        self._route = route
-
-    def links(self) -> list[Link]:
-        """Return every interface of the network namespace."""
-        with _worded("list links", None):
-            return [_link(message) for message in self._route.get_links()]
-
-    def find_link(self, name: str) -> Link | None:
-        """Return one interface by its name, None if there is none."""
-        return next((link for link in self.links() if link.name == name), None)
-
-    def addresses(self) -> list[tuple[int, str, int]]:
-        """Return (interface index, IPv4 address, prefix length) of all interfaces."""
-        with _worded("list addresses", None):
-            messages = list(self._route.get_addr(family=socket.AF_INET))
-        return [(m["index"], str(m.get_attr("IFA_LOCAL")), m["prefixlen"]) for m in messages]
-
-    def routes(self) -> list[tuple[int, str, int]]:
-        """Return (interface index or 0, IPv4 destination, prefix length) of all routing tables.
-
-        Default routes and the kernel's own table of local addresses are left out.
-        """
-        with _worded("list routes", None):
-            messages = list(self._route.get_routes(family=socket.AF_INET))
-        return [
-            (m.get_attr("RTA_OIF") or 0, str(m.get_attr("RTA_DST")), m["dst_len"])
-            for m in messages
-            if m["dst_len"] and m["table"] != _TABLE_LOCAL and m.get_attr("RTA_DST")
-        ]
-
-    def make_bridge(self, name: str, mac: str) -> Link:
-        """Make a bridge that is down, and return it.  Raises: KernelError (EEXIST …)."""
-        with _worded("make bridge", name):
-            self._route.link("add", ifname=name, kind="bridge", address=mac)
-        link = self.find_link(name)
-        if link is None:
-            raise KernelError("make bridge", errno=19, subject=name)
-        return link
-
-    def change_link(self, link: Link, **changes: Any) -> None:
-        """Set what is given: ifalias, address, state ("up", "down"), master (0: none)."""
-        with _worded("change link", link.name):
-            self._route.link("set", index=link.index, **changes)
-
-    def delete_link(self, link: Link) -> None:
-        """Delete an interface; one that is gone already is fine.
-
-        Kernel: for a veth this waits for RCU grace periods, 26-43 ms: only for repairs.
-        """
-        try:
-            with _worded("delete link", link.name):
-                self._route.link("del", index=link.index)
-        except KernelError as error:
-            if error.errno != 19:  # ENODEV
-                raise
-
-    def add_address(self, link: Link, address: str, prefix_length: int) -> None:
-        """Give the interface an IPv4 address; one that is there already is fine."""
-        try:
-            with _worded(f"add address {address}/{prefix_length} to", link.name):
-                self._route.addr("add", index=link.index, address=address, prefixlen=prefix_length)
-        except KernelError as error:
-            if error.errno != 17:  # EEXIST
-                raise
-
-    def delete_address(self, link: Link, address: str, prefix_length: int) -> None:
-        """Take an IPv4 address from the interface."""
-        with _worded(f"delete address {address}/{prefix_length} of", link.name):
-            self._route.addr("del", index=link.index, address=address, prefixlen=prefix_length)
+def links() -> list[Link]:
+    """Return every interface of the network namespace.  Raises: KernelError."""
+    return [_link(message) for message in _dump(ifinfmsg, _RTM_GETLINK, "list links")]
 
 
-@contextmanager
-def opened() -> Iterator[Netlink]:
-    """Open an rtnetlink socket in the caller's network namespace for the length of the block."""
-    with IPRoute() as route:
-        yield Netlink(route)
+def find_link(name: str) -> Link | None:
+    """Return one interface by its name, None if there is none.  Raises: KernelError."""
+    return next((link for link in links() if link.name == name), None)
+
+
+def addresses() -> list[tuple[int, str, int]]:
+    """Return (interface index, IPv4 address, prefix length) of all interfaces.
+
+    Raises: KernelError.
+    """
+    return [
+        (message["index"], str(message.get_attr("IFA_LOCAL")), message["prefixlen"])
+        for message in _dump(ifaddrmsg, _RTM_GETADDR, "list addresses")
+    ]
+
+
+def routes() -> list[tuple[int, str, int]]:
+    """Return (interface index or 0, IPv4 destination, prefix length) of all routing tables.
+
+    Default routes and the kernel's own table of local addresses are left out.
+    Raises: KernelError.
+    """
+    return [
+        (m.get_attr("RTA_OIF") or 0, str(m.get_attr("RTA_DST")), m["dst_len"])
+        for m in _dump(rtmsg, _RTM_GETROUTE, "list routes")
+        if m["dst_len"] and m["table"] != _TABLE_LOCAL and m.get_attr("RTA_DST")
+    ]
+
+
+def make_bridge(name: str, mac: str) -> Link:
+    """Make a bridge that is down, and return it.  Raises: KernelError (EEXIST …)."""
+    message = _message(ifinfmsg, _RTM_NEWLINK, _CREATE_EXCLUSIVE)
+    message["attrs"] = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_ADDRESS", mac),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
+    ]
+    _send(message, "make bridge", name)
+    link = find_link(name)
+    if link is None:
+        raise KernelError("find the new bridge", errno=errno.ENODEV, subject=name)
+    return link
+
+
+def name_link(link: Link, *, alias: str, mac: str) -> None:
+    """Give the interface an alias, which people see in `ip link`, and a MAC.
+
+    Raises: KernelError.
+    """
+    message = _message(ifinfmsg, _RTM_NEWLINK, 0)
+    message["index"] = link.index
+    message["attrs"] = [("IFLA_IFALIAS", alias), ("IFLA_ADDRESS", mac)]
+    _send(message, "name link", link.name)
+
+
+def bring_up(link: Link) -> None:
+    """Bring the interface up.  Raises: KernelError."""
+    _send(_link_up(link.index), "bring up", link.name)
+
+
+def make_port(link: Link, bridge: Link) -> None:
+    """Make the interface a port of the bridge.  Raises: KernelError."""
+    message = _message(ifinfmsg, _RTM_NEWLINK, 0)
+    message["index"] = link.index
+    message["attrs"] = [("IFLA_MASTER", bridge.index)]
+    _send(message, f"make a port of {bridge.name} of", link.name)
+
+
+def delete_link(link: Link) -> None:
+    """Delete an interface; one that is gone already is fine.
+
+    Kernel: for a veth this waits for RCU grace periods, 26-43 ms: only for repairs.
+    Raises: KernelError.
+    """
+    message = _message(ifinfmsg, _RTM_DELLINK, 0)
+    message["index"] = link.index
+    _send(message, "delete link", link.name, fine=errno.ENODEV)
+
+
+def add_address(link: Link, address: str, prefix_length: int, broadcast: str) -> None:
+    """Give the interface an IPv4 address; one that is there already is fine.
+
+    Raises: KernelError.
+    """
+    message = _address(_RTM_NEWADDR, _CREATE_EXCLUSIVE, link.index, address, prefix_length)
+    message["attrs"].append(("IFA_BROADCAST", broadcast))
+    _send(message, f"add address {address}/{prefix_length} to", link.name, fine=errno.EEXIST)
+
+
+def delete_address(link: Link, address: str, prefix_length: int) -> None:
+    """Take an IPv4 address from the interface; one that is gone already is fine.
+
+    Raises: KernelError.
+    """
+    message = _address(_RTM_DELADDR, 0, link.index, address, prefix_length)
+    what = f"delete address {address}/{prefix_length} of"
+    _send(message, what, link.name, fine=errno.EADDRNOTAVAIL)
 
 
 def encode_veth(
@@ -161,23 +207,13 @@ def encode_veth(
 
 def encode_link_up(index: int) -> bytes:
     """Return the message that brings an interface up."""
-    message = _message(ifinfmsg, _RTM_NEWLINK, 0)
-    message["index"] = index
-    message["flags"] = message["change"] = _IFF_UP
-    return _encoded(message)
+    return _encoded(_link_up(index))
 
 
 def encode_address(*, index: int, address: str, prefix_length: int, broadcast: str) -> bytes:
     """Return the message that gives an interface an IPv4 address."""
-    message = _message(ifaddrmsg, _RTM_NEWADDR, _CREATE_EXCLUSIVE)
-    message["family"] = socket.AF_INET
-    message["prefixlen"] = prefix_length
-    message["index"] = index
-    message["attrs"] = [
-        ("IFA_LOCAL", address),
-        ("IFA_ADDRESS", address),
-        ("IFA_BROADCAST", broadcast),
-    ]
+    message = _address(_RTM_NEWADDR, _CREATE_EXCLUSIVE, index, address, prefix_length)
+    message["attrs"].append(("IFA_BROADCAST", broadcast))
     return _encoded(message)
 
 
@@ -200,9 +236,50 @@ def _message(kind: Any, message_type: int, flags: int) -> Any:
     return message
 
 
+def _link_up(index: int) -> Any:
+    message = _message(ifinfmsg, _RTM_NEWLINK, 0)
+    message["index"] = index
+    message["flags"] = message["change"] = _IFF_UP
+    return message
+
+
+def _address(message_type: int, flags: int, index: int, address: str, prefix_length: int) -> Any:
+    message = _message(ifaddrmsg, message_type, flags)
+    message["family"] = socket.AF_INET
+    message["prefixlen"] = prefix_length
+    message["index"] = index
+    message["attrs"] = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
+    return message
+
+
 def _encoded(message: Any) -> bytes:
     message.encode()
     return bytes(message.data)
+
+
+def _send(message: Any, operation: str, subject: str, fine: int = 0) -> None:
+    """Send a message and wait for its acknowledgement; the errno `fine` is none."""
+    try:
+        exchange(NETLINK_ROUTE, _encoded(message))
+    except OSError as error:
+        if error.errno != fine:
+            raise KernelError(operation, errno=error.errno or 0, subject=subject) from error
+
+
+def _dump(kind: Any, message_type: int, operation: str) -> list[Any]:
+    """Return the decoded messages of a dump; of addresses and routes, those of IPv4."""
+    request = _message(kind, message_type, 0)
+    request["header"]["flags"] = _REQUEST_DUMP
+    if kind is not ifinfmsg:
+        request["family"] = socket.AF_INET
+    try:
+        answer = exchange(NETLINK_ROUTE, _encoded(request))
+    except OSError as error:
+        raise KernelError(operation, errno=error.errno or 0) from error
+    messages = [kind(raw) for _kind, raw in answer]
+    for message in messages:
+        message.decode()
+    return messages
 
 
 def _link(message: Any) -> Link:
@@ -216,12 +293,3 @@ def _link(message: Any) -> Link:
         alias=str(message.get_attr("IFLA_IFALIAS") or ""),
         is_up=bool(message["flags"] & _IFF_UP),
     )
-
-
-@contextmanager
-def _worded(operation: str, subject: str | None) -> Iterator[None]:
-    """Turn pyroute2's error into ours."""
-    try:
-        yield
-    except NetlinkError as error:
-        raise KernelError(operation, errno=error.code, subject=subject) from error

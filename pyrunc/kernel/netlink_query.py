@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _ERROR, _DONE = 2, 3
 _REQUEST, _DUMP = 1, 0x300
 _DUMP_INTERRUPTED = 0x10
@@ -64,7 +64,7 @@ def up_link_index(name: str) -> int:
     """
     body = bytes(16) + _attribute(_LINK_NAME, name.encode() + b"\0")
     body += _attribute(_LINK_EXTENT, pack("=I", _SKIP_STATISTICS))
-    for kind, payload in _ask(_NETLINK_ROUTE, _GET_LINK, _REQUEST, body, missing=_NO_DEVICE):
+    for kind, payload in _ask(NETLINK_ROUTE, _GET_LINK, _REQUEST, body, missing=_NO_DEVICE):
         index, flags = unpack_from("=iI", payload, 4)
         if kind == _NEW_LINK and flags & _IFF_UP:
             return int(index)
@@ -79,14 +79,14 @@ def rules(table: str) -> bytes:
     Raises: KernelError.
     """
     body = bytes((_FAMILY_INET, 0, 0, 0)) + _attribute(_RULE_TABLE, table.encode() + b"\0")
-    answer = _ask(_NETLINK_NETFILTER, _GET_RULE, _REQUEST | _DUMP, body, missing=_NO_TABLE)
+    answer = _ask(NETLINK_NETFILTER, _GET_RULE, _REQUEST | _DUMP, body, missing=_NO_TABLE)
     return b"".join(payload[4:] for kind, payload in answer if kind == _NEW_RULE)
 
 
 def base_chains() -> list[BaseChain]:
     """Return the base chains of all tables.  Raises: KernelError."""
     found = []
-    answer = _ask(_NETLINK_NETFILTER, _GET_CHAIN, _REQUEST | _DUMP, bytes(4), missing=_NO_TABLE)
+    answer = _ask(NETLINK_NETFILTER, _GET_CHAIN, _REQUEST | _DUMP, bytes(4), missing=_NO_TABLE)
     for kind, payload in answer:
         attributes = _attributes(payload[4:])
         if kind != _NEW_CHAIN or _CHAIN_HOOK not in attributes:
@@ -104,47 +104,53 @@ def base_chains() -> list[BaseChain]:
     return found
 
 
-def _ask(
-    protocol: int, request: int, flags: int, body: bytes, *, missing: int
-) -> list[tuple[int, bytes]]:
-    """Return (type, body) of every message of the answer; none if it is the errno `missing`.
+def exchange(protocol: int, message: bytes) -> list[tuple[int, bytes]]:
+    """Send one request; return (type, whole message) of all of the answer but its end.
 
-    A dump that was overtaken by a change is asked for again.
+    An acknowledgement is an empty answer.  A dump that a change overtook is asked for again.
+    Raises: OSError with the kernel's errno.
+    Source: netlink(7).
     """
-    message = pack("=IHHII", 16 + len(body), request, flags, 0, 0) + body
     while True:
+        connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
         try:
-            connection = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
-            try:
-                connection.send(message)
-                answer = list(_messages(connection))
-            finally:
-                connection.close()
-        except OSError as error:
-            if error.errno == missing:
-                return []
-            raise KernelError("ask the kernel about its network", errno=error.errno or 0) from error
-        if not any(flags & _DUMP_INTERRUPTED for _kind, flags, _body in answer):
-            return [(kind, body) for kind, _flags, body in answer]
+            connection.send(message)
+            answer = list(_messages(connection))
+        finally:
+            connection.close()
+        if not any(flags & _DUMP_INTERRUPTED for _kind, flags, _message in answer):
+            return [(kind, message) for kind, _flags, message in answer]
 
 
 def _messages(connection: socket) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (type, flags, body) to the end of the answer.  Raises: OSError."""
+    """Yield (type, flags, message) to the end of the answer.  Raises: OSError."""
     while True:
         answer = connection.recv(_ANSWER_LIMIT_BYTES)
         offset = 0
         while offset < len(answer):
             length, kind, flags = unpack_from("=IHH", answer, offset)
-            body = answer[offset + 16 : offset + length]
             if kind in (_ERROR, _DONE):
-                (number,) = unpack_from("=i", body) if body else (0,)
+                (number,) = unpack_from("=i", answer, offset + 16) if length >= 20 else (0,)
                 if number:
                     raise OSError(-number, os.strerror(-number))
                 return
-            yield kind, flags, body
+            yield kind, flags, answer[offset : offset + length]
             if not flags & _MULTI:
                 return
             offset += (length + 3) & ~3
+
+
+def _ask(
+    protocol: int, request: int, flags: int, body: bytes, *, missing: int
+) -> list[tuple[int, bytes]]:
+    """Return (type, body) of every message of the answer; none if it is the errno `missing`."""
+    message = pack("=IHHII", 16 + len(body), request, flags, 0, 0) + body
+    try:
+        return [(kind, answer[16:]) for kind, answer in exchange(protocol, message)]
+    except OSError as error:
+        if error.errno == missing:
+            return []
+        raise KernelError("ask the kernel about its network", errno=error.errno or 0) from error
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import AlreadyExists, InUse, InvalidInput
+from ..kernel import netlink
 from . import veth
-from .ipam import address_number
+from .ipam import address_number, address_text, subnet_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..kernel.netlink import Link, Netlink
+    from ..kernel.netlink import Link
     from .networks import Definition
 
 _NAME_LIMIT = 15
@@ -38,48 +39,49 @@ def check_name(name: str) -> None:
         )
 
 
-def ensure(kernel: Netlink, network: Definition, containers: Iterable[str]) -> Link:
+def ensure(network: Definition, containers: Iterable[str]) -> Link:
     """Return the network's bridge: there, up, with its address; its containers' cables in it.
 
     Idempotent.  A bridge of that name without ports is adopted.  `containers` are the ids of those
     that have an address: their host ends become ports again if the bridge was deleted under them.
     Raises: AlreadyExists for a link that is no bridge, InUse for another network's bridge.
     """
-    link = kernel.find_link(network.bridge)
+    link = netlink.find_link(network.bridge)
     mac = _mac(network.gateway)
     if link is None:
-        link = kernel.make_bridge(network.bridge, mac)
+        link = netlink.make_bridge(network.bridge, mac)
     else:
-        _check_ours(kernel, link, network)
+        _check_ours(link, network)
     _turn_off_ipv6(network.bridge)
     # Kernel: without an address of its own a bridge takes the lowest of its ports, and changes it
     # with every container; neighbours would have to learn it anew each time.
-    kernel.change_link(link, ifalias=_alias(network.id), address=mac)
-    for index, address, prefix_length in kernel.addresses():
+    netlink.name_link(link, alias=_alias(network.id), mac=mac)
+    for index, address, prefix_length in netlink.addresses():
         if index == link.index and (address, prefix_length) != _address(network):
-            kernel.delete_address(link, address, prefix_length)
-    kernel.add_address(link, *_address(network))
-    kernel.change_link(link, state="up")
-    for port in loose_ports(kernel, containers):
-        kernel.change_link(port, master=link.index)
+            netlink.delete_address(link, address, prefix_length)
+    broadcast = address_text(subnet_range(network.subnet)[1])
+    netlink.add_address(link, *_address(network), broadcast)
+    netlink.bring_up(link)
+    for port in loose_ports(containers):
+        netlink.make_port(port, link)
     return link
 
 
-def loose_ports(kernel: Netlink, containers: Iterable[str]) -> list[Link]:
+def loose_ports(containers: Iterable[str]) -> list[Link]:
     """Return the host ends of these containers that are no port of any bridge."""
     ids = list(containers)
     return [
         link
-        for link in kernel.links()
+        for link in netlink.links()
         if not link.master and any(veth.is_host_name_of(link.name, one) for one in ids)
     ]
 
 
-def remove(kernel: Netlink, network: Definition) -> None:
+def remove(network: Definition) -> None:
     """Delete the network's bridge.  Idempotent; a bridge that is another network's stays."""
-    link = kernel.find_link(network.bridge)
+    link = netlink.find_link(network.bridge)
     if link is not None and link.alias == _alias(network.id):
-        kernel.delete_link(link)
+        netlink.delete_link(link)
 
 
 def enable_forwarding() -> tuple[str, ...]:
@@ -102,7 +104,7 @@ def is_forwarding() -> bool:
         return file.read().strip() == "1"
 
 
-def _check_ours(kernel: Netlink, link: Link, network: Definition) -> None:
+def _check_ours(link: Link, network: Definition) -> None:
     if link.kind != "bridge":
         raise AlreadyExists(
             f"cannot make bridge {link.name!r}: a link of that name exists and is no bridge",
@@ -110,7 +112,7 @@ def _check_ours(kernel: Netlink, link: Link, network: Definition) -> None:
             name=link.name,
             hint=f"remove it (ip link del {link.name}) or choose another bridge name",
         )
-    has_ports = any(other.master == link.index for other in kernel.links())
+    has_ports = any(other.master == link.index for other in netlink.links())
     if link.alias != _alias(network.id) and has_ports:
         raise InUse(
             f"cannot use bridge {link.name!r}: links that are not ours are attached to it",

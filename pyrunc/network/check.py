@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _sqlite3 import Connection
     from collections.abc import Callable, Collection
 
-    from ..kernel.netlink import Link, Netlink
+    from ..kernel.netlink import Link
     from ..paths import Paths
     from .networks import Definition
 
@@ -67,14 +67,11 @@ def check(
         return []
     stale = _stale_leases(connection, name, live, as_of_ns)
     found = [_stale_lease(container_id, address) for container_id, address in stale.items()]
-    with netlink.opened() as kernel:
-        in_use = bool(ipam.leases(connection, name) or kernel.find_link(definition.bridge))
-        if in_use:
-            found += _kernel_findings(paths, kernel, definition)
-        found += _cable_findings(
-            kernel, definition, lambda: set(ipam.leases(connection, name)) - set(stale)
-        )
-        found += _unmendable(connection, kernel, definition, in_use=in_use)
+    in_use = bool(ipam.leases(connection, name) or netlink.find_link(definition.bridge))
+    if in_use:
+        found += _kernel_findings(paths, definition)
+    found += _cable_findings(definition, lambda: set(ipam.leases(connection, name)) - set(stale))
+    found += _unmendable(connection, definition, in_use=in_use)
     return found
 
 
@@ -105,9 +102,8 @@ def repair(
     if kinds & {NOT_SET_UP, NO_BRIDGE, WRONG_BRIDGE, WRONG_RULES, NO_FORWARDING, LOOSE_CABLE}:
         setup.make_again(connection, paths, name)
     if ORPHAN_CABLE in kinds:
-        with netlink.opened() as kernel:
-            for link in _orphans(kernel, definition, lambda: ipam.leases(connection, name), 0):
-                kernel.delete_link(link)
+        for link in _orphans(definition, lambda: ipam.leases(connection, name), 0):
+            netlink.delete_link(link)
     return found
 
 
@@ -130,7 +126,7 @@ def _stale_lease(container_id: str, address: int) -> Finding:
     )
 
 
-def _kernel_findings(paths: Paths, kernel: Netlink, definition: Definition) -> list[Finding]:
+def _kernel_findings(paths: Paths, definition: Definition) -> list[Finding]:
     """Compare what was set up in this boot with what the kernel has."""
     name = definition.name
     stored = networks.read_file(networks.file_path(paths, definition.bridge))
@@ -140,11 +136,11 @@ def _kernel_findings(paths: Paths, kernel: Netlink, definition: Definition) -> l
         return [Finding(kind=NOT_SET_UP, subject=name, problem=problem, mend=mend)]
     found = []
     network, rules = stored
-    link = kernel.find_link(definition.bridge)
+    link = netlink.find_link(definition.bridge)
     if link is None or link.index != network.bridge_index:
         problem = f"bridge {definition.bridge} of network {name!r} is gone, or another one"
         found.append(Finding(kind=NO_BRIDGE, subject=definition.bridge, problem=problem, mend=mend))
-    elif not link.is_up or not _has_address(kernel, link, definition):
+    elif not link.is_up or not _has_address(link, definition):
         problem = f"bridge {definition.bridge} is down or has not {definition.gateway}"
         found.append(
             Finding(kind=WRONG_BRIDGE, subject=definition.bridge, problem=problem, mend=mend)
@@ -160,13 +156,13 @@ def _kernel_findings(paths: Paths, kernel: Netlink, definition: Definition) -> l
     return found
 
 
-def _has_address(kernel: Netlink, link: Link, definition: Definition) -> bool:
+def _has_address(link: Link, definition: Definition) -> bool:
     wanted = (link.index, definition.gateway, definition.prefix_length())
-    return wanted in kernel.addresses()
+    return wanted in netlink.addresses()
 
 
 def _cable_findings(
-    kernel: Netlink, definition: Definition, holders: Callable[[], Collection[str]]
+    definition: Definition, holders: Callable[[], Collection[str]]
 ) -> list[Finding]:
     found = [
         Finding(
@@ -175,7 +171,7 @@ def _cable_findings(
             problem=f"link {link.name} is a port of {definition.bridge} for no container",
             mend="delete the link",
         )
-        for link in _orphans(kernel, definition, holders)
+        for link in _orphans(definition, holders)
     ]
     found += [
         Finding(
@@ -184,13 +180,12 @@ def _cable_findings(
             problem=f"link {link.name} of a container is a port of no bridge",
             mend=f"make it a port of {definition.bridge}",
         )
-        for link in bridge.loose_ports(kernel, holders())
+        for link in bridge.loose_ports(holders())
     ]
     return found
 
 
 def _orphans(
-    kernel: Netlink,
     definition: Definition,
     holders: Callable[[], Collection[str]],
     patience_seconds: float = _DYING_SECONDS,
@@ -202,7 +197,7 @@ def _orphans(
     """
     deadline = time.monotonic() + patience_seconds
     while True:
-        links = kernel.links()
+        links = netlink.links()
         ids = holders()
         master = next((link.index for link in links if link.name == definition.bridge), -1)
         orphans = [
@@ -217,12 +212,10 @@ def _orphans(
         time.sleep(_LOOK_AGAIN_SECONDS)
 
 
-def _unmendable(
-    connection: Connection, kernel: Netlink, definition: Definition, *, in_use: bool
-) -> list[Finding]:
+def _unmendable(connection: Connection, definition: Definition, *, in_use: bool) -> list[Finding]:
     """Return what only the user can mend."""
     found = []
-    other = setup.overlap(connection, kernel, definition)
+    other = setup.overlap(connection, definition)
     if other is not None:
         problem = f"subnet {definition.subnet} of network {definition.name!r} overlaps {other}"
         found.append(Finding(kind=OVERLAP, subject=definition.subnet, problem=problem))

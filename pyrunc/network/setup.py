@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from _sqlite3 import Connection
     from collections.abc import Iterator
 
-    from ..kernel.netlink import Netlink
     from ..paths import Paths
 
 
@@ -42,12 +41,12 @@ def set_up(
     """Return the default network, ready; see `networks.ensure_default`."""
     bridge.check_name(bridge_name)
     os.makedirs(paths.networks(), mode=0o700, exist_ok=True)
-    with _locked(paths, bridge_name), netlink.opened() as kernel:
+    with _locked(paths, bridge_name):
         ready = if_set_up(connection, paths, bridge_name, wanted)
         if ready is not None:
             return ready
-        definition = _recorded(connection, paths, kernel, bridge_name, wanted)
-        return _made(connection, paths, kernel, definition)
+        definition = _recorded(connection, paths, bridge_name, wanted)
+        return _made(connection, paths, definition)
 
 
 def make_again(connection: Connection, paths: Paths, name: str) -> None:
@@ -56,13 +55,13 @@ def make_again(connection: Connection, paths: Paths, name: str) -> None:
     if definition is None:
         return
     os.makedirs(paths.networks(), mode=0o700, exist_ok=True)
-    with _locked(paths, definition.bridge), netlink.opened() as kernel:
-        _made(connection, paths, kernel, definition)
+    with _locked(paths, definition.bridge):
+        _made(connection, paths, definition)
 
 
-def overlap(connection: Connection, kernel: Netlink, definition: Definition) -> str | None:
+def overlap(connection: Connection, definition: Definition) -> str | None:
     """Return an address, route or name server of the host that lies in the network's subnet."""
-    return subnets.overlapping(definition.subnet, _taken(connection, kernel, definition.bridge))
+    return subnets.overlapping(definition.subnet, _taken(connection, definition.bridge))
 
 
 def remove(connection: Connection, paths: Paths, name: str) -> None:
@@ -73,7 +72,7 @@ def remove(connection: Connection, paths: Paths, name: str) -> None:
     definition = find(connection, name)
     if definition is None:
         return
-    with _locked(paths, definition.bridge), netlink.opened() as kernel:
+    with _locked(paths, definition.bridge):
         if leases(connection, name):
             raise InUse(
                 f"cannot remove network {name!r}: containers have addresses in it",
@@ -81,14 +80,14 @@ def remove(connection: Connection, paths: Paths, name: str) -> None:
                 name=name,
                 hint="remove its containers first (pyrunc rm -f)",
             )
-        _remove_from_kernel(paths, kernel, definition)
+        _remove_from_kernel(paths, definition)
         connection.execute("DELETE FROM next_address WHERE network = ?", (name,))
         connection.execute("DELETE FROM networks WHERE name = ?", (name,))
 
 
-def _made(connection: Connection, paths: Paths, kernel: Netlink, definition: Definition) -> Network:
+def _made(connection: Connection, paths: Paths, definition: Definition) -> Network:
     """Make everything of a recorded network that is not there."""
-    link = bridge.ensure(kernel, definition, leases(connection, definition.name))
+    link = bridge.ensure(definition, leases(connection, definition.name))
     nat.apply(definition.table(), definition.bridge, definition.subnet)
     network = Network(
         definition=definition,
@@ -102,9 +101,9 @@ def _made(connection: Connection, paths: Paths, kernel: Netlink, definition: Def
     return network.replace(warnings=warnings)
 
 
-def _remove_from_kernel(paths: Paths, kernel: Netlink, definition: Definition) -> None:
+def _remove_from_kernel(paths: Paths, definition: Definition) -> None:
     nat.remove(definition.table())
-    bridge.remove(kernel, definition)
+    bridge.remove(definition)
     if os.path.exists(file_path(paths, definition.bridge)):
         os.unlink(file_path(paths, definition.bridge))
 
@@ -112,22 +111,21 @@ def _remove_from_kernel(paths: Paths, kernel: Netlink, definition: Definition) -
 def _recorded(
     connection: Connection,
     paths: Paths,
-    kernel: Netlink,
     bridge_name: str,
     wanted: tuple[str, str] | None,
 ) -> Definition:
     """Return the default network's record; made, or given another subnet, where that is right."""
     known = find(connection, DEFAULT_NETWORK)
-    if known is not None and _may_stay(connection, kernel, known, bridge_name, wanted):
+    if known is not None and _may_stay(connection, known, bridge_name, wanted):
         return known
-    taken = _taken(connection, kernel, bridge_name)
+    taken = _taken(connection, bridge_name)
     subnet, gateway = wanted or parse_interface(subnets.choose(taken))
     if wanted is not None:
-        subnets.check_free(subnet, _addresses(kernel, bridge_name))
+        subnets.check_free(subnet, _addresses(bridge_name))
     if known is None:
         return _new_record(connection, bridge_name, subnet, gateway)
     if known.bridge != bridge_name:
-        _remove_from_kernel(paths, kernel, known)
+        _remove_from_kernel(paths, known)
     connection.execute(
         "UPDATE networks SET bridge = ?, subnet = ?, gateway = ? WHERE name = ?",
         (bridge_name, subnet, gateway, known.name),
@@ -137,7 +135,6 @@ def _recorded(
 
 def _may_stay(
     connection: Connection,
-    kernel: Netlink,
     known: Definition,
     bridge_name: str,
     wanted: tuple[str, str] | None,
@@ -145,7 +142,7 @@ def _may_stay(
     """Tell whether the recorded bridge and subnet serve; raises InUse if they must and don't."""
     in_use = bool(leases(connection, known.name))
     if known.bridge == bridge_name and wanted in (None, (known.subnet, known.gateway)):
-        return in_use or wanted is not None or overlap(connection, kernel, known) is None
+        return in_use or wanted is not None or overlap(connection, known) is None
     if in_use:
         raise InUse(
             f"cannot change network {known.name!r} to another bridge or subnet:"
@@ -173,27 +170,27 @@ def _new_record(connection: Connection, bridge_name: str, subnet: str, gateway: 
     return record
 
 
-def _addresses(kernel: Netlink, bridge_name: str) -> list[str]:
+def _addresses(bridge_name: str) -> list[str]:
     """Return the subnets of the host's addresses, its bridge for this network left out."""
-    own = kernel.find_link(bridge_name)
+    own = netlink.find_link(bridge_name)
     return [
         f"{address}/{prefix}"
-        for index, address, prefix in kernel.addresses()
+        for index, address, prefix in netlink.addresses()
         if own is None or index != own.index
     ]
 
 
-def _taken(connection: Connection, kernel: Netlink, bridge_name: str) -> list[str]:
+def _taken(connection: Connection, bridge_name: str) -> list[str]:
     """Return every subnet that a new network must not overlap."""
-    own = kernel.find_link(bridge_name)
+    own = netlink.find_link(bridge_name)
     routes = [
         f"{destination}/{prefix}"
-        for index, destination, prefix in kernel.routes()
+        for index, destination, prefix in netlink.routes()
         if own is None or index != own.index
     ]
     others = connection.execute("SELECT subnet FROM networks WHERE bridge != ?", (bridge_name,))
     servers = [f"{s}/32" for s in dns.name_servers(dns.read_host_resolv_conf()) if ":" not in s]
-    return _addresses(kernel, bridge_name) + routes + [row[0] for row in others] + servers
+    return _addresses(bridge_name) + routes + [row[0] for row in others] + servers
 
 
 def _write_file(paths: Paths, network: Network, rules: bytes) -> None:

@@ -57,8 +57,7 @@ class Host:
         endpoint = attach.attach(self.connection, network, container_id)
         with Namespace() as namespace:
             namespace.send(attach.messages(network, endpoint))
-            # Kernel: a port forwards some time after its carrier, when linkwatch has run.
-            assert wait_for(lambda: is_forwarding(endpoint.host_interface))
+            assert wait_for(lambda: carries(endpoint.host_interface))
             yield namespace, endpoint
         attach.detach(self.connection, container_id)
 
@@ -77,18 +76,23 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def links() -> list[str]:
-    with netlink.opened() as kernel:
-        return sorted(link.name for link in kernel.links())
+    return sorted(link.name for link in netlink.links())
 
 
 def ports(bridge: str = BRIDGE) -> list[str]:
-    with netlink.opened() as kernel:
-        master = next(link.index for link in kernel.links() if link.name == bridge)
-        return sorted(link.name for link in kernel.links() if link.master == master)
+    master = next(link.index for link in netlink.links() if link.name == bridge)
+    return sorted(link.name for link in netlink.links() if link.master == master)
 
 
-def is_forwarding(port: str) -> bool:
-    return "state forwarding" in sh(f"bridge link show dev {port}")
+def carries(port: str) -> bool:
+    """Tell whether a bridge sends and forwards through a port.
+
+    Kernel: not yet when the other end comes up, but when linkwatch has run for the port, and after
+    it for the bridge, which has a carrier as long as one of its ports has.
+    """
+    return "state forwarding" in sh(f"bridge link show dev {port}") and "state UP" in sh(
+        f"ip link show {BRIDGE}"
+    )
 
 
 ONE, TWO = "1" * 64, "2" * 64
