@@ -7,13 +7,14 @@ Commands are loaded when they are called or listed with their options; the table
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InvalidInput, Unsupported
-from . import command_table, option_table, output
+from . import command_table, completion, option_table, output
 from .flag_parser import FlagParser, Flags, UsageProblem
 from .option_table import FLAG, LIST, OPTIONAL
 from .typos import hint_for_command
@@ -190,6 +191,8 @@ class Group(click.Group):
         parser.parse(args)
         _mark_for_completion(ctx)
         ctx.args = parser.rest
+        if ctx.parent is None:
+            ctx.obj = parser.flags
         if ctx.resilient_parsing:
             return ctx.args
         if parser.flags.pop("version", False):
@@ -201,7 +204,6 @@ class Group(click.Group):
             output.text(ctx.get_help() + "\n")
             ctx.exit(0)
         if ctx.parent is None:
-            ctx.obj = parser.flags
             _set_up_logging(parser.flags, ctx)
         return ctx.args
 
@@ -228,6 +230,10 @@ class Group(click.Group):
                 hint=hint_for_command(name, [*self.entries, *self.aliases, *self.later]),
             )
         return name if command else None, command, args[1:]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return click's own objects, which completion asks for."""
+        return [_click_option(row) for row in self.rows]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names that help and completion show."""
@@ -307,18 +313,27 @@ ROOT = Group(
 
 def run_command_line(words: list[str]) -> int:
     """Run one command line through click; returns the exit code."""
+    if completion.VARIABLE in os.environ:
+        return _complete(words)
     try:
-        result = ROOT.main(args=words, prog_name="pyrunc", standalone_mode=False)
+        # Not ROOT.main(): it has its own mind about Ctrl-C and closed pipes.
+        with ROOT.make_context("pyrunc", words) as ctx:
+            return ROOT.invoke(ctx)
     except UsageProblem as problem:
         _show(problem)
         return problem.exit_status
     except click.exceptions.Exit as ended:
         return ended.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except SystemExit as ended:  # completion ends so
-        return ended.code if isinstance(ended.code, int) else 1
-    return result if isinstance(result, int) else 0
+
+
+def _complete(words: list[str]) -> int:
+    """Answer a shell that asks what can follow."""
+    code = 0
+    try:
+        ROOT.main(words, "pyrunc", completion.VARIABLE, standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    return code
 
 
 def usage_line(ctx: click.Context) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..engine.flag_grammar import go_quote, integer, one
+from ..engine.flag_grammar import one
+from ..engine.go_values import go_quote, integer
 from ..errors import InvalidInput, NotFound, Unsupported
 from . import listing, output, units
 from .commands import UNLIMITED, Call, Command

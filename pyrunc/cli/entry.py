@@ -82,7 +82,6 @@ def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.env
 
     Raises: InvalidInput for a path that is not absolute or a bridge no interface can be called.
     """
-    from ..engine.engine import Engine
 
     def chosen(flag: str, default: str) -> str:
         value = flags.get(flag) or environ.get(f"PYRUNC_{flag.upper()}") or default
@@ -95,6 +94,8 @@ def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.env
         c.isascii() and (c.isalnum() or c in "-_.") for c in bridge
     ):
         raise InvalidInput(f"invalid bridge name {bridge[:64]!r}", where="--bridge")
+    from ..engine.engine import Engine
+
     return Engine(
         paths=Paths(root=root, runroot=runroot), bridge=bridge, subnet=chosen("bip", "") or None
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..engine.flag_grammar import boolean, go_quote
+from ..engine.go_values import boolean, go_quote
 from .option_table import FLAG, LIST, OPTIONAL
 
 if TYPE_CHECKING:

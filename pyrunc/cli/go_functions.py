@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from ..engine.flag_grammar import go_quote
+from ..engine.go_values import go_quote
 
 Value: TypeAlias = object  # None, bool, int, float, str, list, tuple, dict of these; or a Method
 _TEXT_LIMIT = 16 << 20

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..engine.flag_grammar import go_quote
+from ..engine.go_values import go_quote
 from ..errors import InvalidInput
 from .go_functions import FUNCTIONS, Method, TemplateFailure, Value, is_true, to_text
 

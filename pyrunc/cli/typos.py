@@ -33,6 +33,7 @@ def typographic_dash(word: str) -> str:
     if not head or head == "-" or unicodedata.category(head) != "Pd":
         return ""
     rest = word.lstrip(head).lstrip("-")
-    meant = f"--{rest}" if len(rest.partition("=")[0]) > 2 else f"-{rest}"
+    is_long = head == "\N{EM DASH}" or len(rest.partition("=")[0]) > 2
+    meant = f"--{rest}" if is_long else f"-{rest}"
     name = unicodedata.name(head, "dash").lower()
     return f"{word!r} begins with a typographic dash ({name}); did you mean {meant}?"

@@ -1,4 +1,4 @@
-"""What may a user write behind a flag of `run`: numbers, sizes, limits, names, addresses?
+"""What may a user write behind a flag of `run`: limits, names, addresses?
 
 One function a flag, from text to value.  Every one is bounded (no value makes it slow or large),
 takes ASCII digits only, and words its refusal as docker does, because scripts match those words.
@@ -7,21 +7,17 @@ Hot: `run` comes through here.
 
 from __future__ import annotations
 
-import os
-
 from ..errors import InvalidInput
+from ..kernel.capabilities import NUMBERS
+from .go_values import go_quote, integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     Parsed = TypeVar("Parsed")
 
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_INT64_MAX = (1 << 63) - 1
-_LINE_LIMIT_BYTES = 64 << 10  # as bufio.Scanner, which reads docker's env files
-_FILE_LIMIT_BYTES = 8 << 20
 _NAME_LIMIT = 255
 _CPU_LIMIT = 8192  # the kernel's NR_CPUS on amd64
 _UID_LIMIT = (1 << 31) - 1  # docker's and podman's; the kernel would take one bit more
@@ -31,43 +27,17 @@ ULIMITS = (
     "rss", "rtprio", "rttime", "sigpending", "stack",
 )  # fmt: skip
 
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-    "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-    "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-    "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
-    "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-)  # fmt: skip
-
 _SYSCTLS = (
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
     "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
 )  # fmt: skip
 
 
-def go_quote(text: str) -> str:
-    """Quote as Go's %q: in double quotes, control characters escaped."""
-    escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    parts = []
-    for char in text:
-        if char in escapes:
-            parts.append(escapes[char])
-        elif 0xDC80 <= ord(char) <= 0xDCFF:
-            parts.append(f"\\x{ord(char) - 0xDC00:02x}")
-        elif char.isprintable():
-            parts.append(char)
-        else:
-            code = ord(char)
-            parts.append(f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}")
-    return '"' + "".join(parts) + '"'
-
-
 def invalid_argument(flag: str, raw: str, why: str, *, hint: str | None = None) -> InvalidInput:
     """Word a bad value as docker's parser does; `flag` as its help shows it ("-m, --memory")."""
     shown = raw if len(raw) <= 200 else raw[:200] + "…"
     return InvalidInput(
-        f"invalid argument {go_quote(shown)} for {go_quote(flag)} flag: {why}",
+        f"invalid argument {go_quote(shown)} for {go_quote(flag)} flag: {why[:1000]}",
         where=flag.rpartition(" ")[2],
         hint=hint,
     )
@@ -88,77 +58,7 @@ def one(flag: str, raw: str, parse: Callable[[str], Parsed]) -> Parsed:
         raise invalid_argument(flag, raw, str(error)) from None
 
 
-# -- numbers -----------------------------------------------------------------------------------
-
-
-def boolean(raw: str) -> bool:
-    """Parse as Go's strconv.ParseBool."""
-    if raw in ("1", "t", "T", "true", "TRUE", "True"):
-        return True
-    if raw in ("0", "f", "F", "false", "FALSE", "False"):
-        return False
-    raise ValueError(f"strconv.ParseBool: parsing {go_quote(raw)}: invalid syntax")
-
-
-def integer(raw: str, *, base: int = 0) -> int:
-    """Parse as Go's strconv.ParseInt(raw, base, 64); base 0 knows 0x, 0o, 0b, 017 and 1_000."""
-    digits = raw[1:] if raw[:1] in ("+", "-") else raw
-    if len(digits) > 80:
-        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw[:80])}: value out of range")
-    value = _magnitude(digits, base)
-    if value is None:
-        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw)}: invalid syntax")
-    if raw[:1] == "-":
-        value = -value
-    if not -_INT64_MAX - 1 <= value <= _INT64_MAX:
-        raise ValueError(f"strconv.ParseInt: parsing {go_quote(raw)}: value out of range")
-    return value
-
-
-def size_bytes(raw: str) -> int:
-    """Parse a size in binary units: 64m, 1.5g, 512KiB, "5 m"; a bare number is bytes.
-
-    Source: docker/go-units RAMInBytes.
-    """
-    end = max(raw.rfind(char) for char in "0123456789. ")
-    if end < 0:
-        raise ValueError(f"invalid size: '{raw}'")
-    number = raw[:end] if raw[end] == " " else raw[: end + 1]
-    suffix = raw[end + 1 :].lower()
-    value = _decimal(number)
-    if value < 0:
-        raise ValueError(f"invalid size: '{raw}'")
-    if suffix and suffix != "b":
-        if suffix[0] not in _UNITS or suffix[1:] not in ("", "b", "ib"):
-            raise ValueError(f"invalid suffix: '{suffix}'")
-        value *= _UNITS[suffix[0]]
-    if value > _INT64_MAX:
-        raise ValueError(f"invalid size: '{raw}'")
-    return int(value)
-
-
-def swap_bytes(raw: str) -> int:
-    """Parse --memory-swap: a size, or -1 for unlimited."""
-    return -1 if raw == "-1" else size_bytes(raw)
-
-
-def nano_cpus(raw: str) -> int:
-    """Parse --cpus: a decimal or a fraction, exact to a billionth of a processor.
-
-    Source: docker/cli opts.ParseCPUs (math/big.Rat).
-    """
-    top, slash, bottom = raw.partition("/")
-    numerator = _scaled_decimal(top)
-    denominator = _magnitude(bottom, 10) if slash else 1
-    if numerator is None or not denominator or len(bottom) > 30:
-        raise ValueError(f"failed to parse {raw} as a rational number")
-    digits, exponent = numerator
-    exponent += 9
-    value: int = digits * 10 ** max(exponent, 0)
-    divisor: int = denominator * 10 ** max(-exponent, 0)
-    if value % divisor:
-        raise ValueError("value is too precise")
-    return value // divisor
+# -- limits ------------------------------------------------------------------------------------
 
 
 def cpu_list(raw: str) -> str:
@@ -275,7 +175,7 @@ def capability(raw: str, flag: str) -> str:
     if name == "ALL":
         return name
     bare = name.removeprefix("CAP_")
-    if bare not in CAPABILITIES:
+    if f"CAP_{bare}" not in NUMBERS:
         which = "CapAdd" if flag == "--cap-add" else "CapDrop"
         raise InvalidInput(
             f"invalid {which}: unknown capability: {go_quote('CAP_' + bare[:64])}", where=flag
@@ -378,149 +278,7 @@ def dns_option(raw: str) -> str:
     return raw
 
 
-# -- environment -------------------------------------------------------------------------------
-
-
-def environment(
-    raw_files: Sequence[str], raw_values: Sequence[str], environ: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Merge --env-file and -e, in this order, the last of a name winning.
-
-    "K=V" sets; a bare "K" in the result means that the image's K is taken away.
-    """
-    merged: dict[str, str] = {}
-    for path in raw_files:
-        for item in environment_file(path, environ):
-            merged[item.partition("=")[0]] = item
-    for raw in raw_values:
-        name, equals, _ = raw.partition("=")
-        if not name:
-            raise invalid_argument("-e, --env", raw, f"invalid environment variable: {raw}")
-        has_value = not equals and name in environ
-        merged[name] = f"{name}={environ[name]}" if has_value else raw
-    return tuple(merged.values())
-
-
-def environment_file(path: str, environ: Mapping[str, str]) -> list[str]:
-    """Read "K=V" lines; a bare K takes the user's own value, or is left out.
-
-    Source: docker/cli pkg/kvfile.
-    """
-    result = []
-    raw = read_file(path, f"invalid env file ({path}): ", missing="")
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, raw_line in enumerate(lines, 1):
-        if len(raw_line) >= _LINE_LIMIT_BYTES:
-            raise InvalidInput(
-                f"invalid env file ({path}): bufio.Scanner: token too long", where="--env-file"
-            )
-        try:
-            line = raw_line.removesuffix(b"\r").decode("utf-8").lstrip()
-        except UnicodeDecodeError:
-            shown = " ".join(str(byte) for byte in raw_line[:64])
-            raise InvalidInput(
-                f"invalid env file ({path}): invalid utf8 bytes at line {number}: [{shown}]",
-                where="--env-file",
-            ) from None
-        if not line or line[0] == "#":
-            continue
-        name, equals, _ = line.partition("=")
-        why = ""
-        if not name:
-            why = f"no variable name on line '{line[:200]}'"
-        elif " " in name or "\t" in name:
-            why = f"variable '{name[:200]}' contains whitespaces"
-        elif "\0" in line:
-            why = f"NUL inside line {number}"
-        if why:
-            raise InvalidInput(f"invalid env file ({path}): {why}", where="--env-file")
-        if equals:
-            result.append(line)
-        elif name in environ:
-            result.append(f"{name}={environ[name]}")
-    return result
-
-
-def read_file(path: str, context: str, *, missing: str | None = None) -> bytes:
-    """Read a user's file, at most 8 MiB; pipes (`<(…)`) are welcome.
-
-    `context` comes before the reason, `missing` in its place when the file can't even be opened.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        why = _reason(error)
-        prefix = context if missing is None else missing
-        raise InvalidInput(f"{prefix}open {path}: {why}", subject=path) from error
-    try:
-        chunks = []
-        total = 0
-        while chunk := os.read(descriptor, 1 << 16):
-            chunks.append(chunk)
-            total += len(chunk)
-            if total > _FILE_LIMIT_BYTES:
-                raise InvalidInput(f"{context}more than {_FILE_LIMIT_BYTES} bytes", subject=path)
-    except OSError as error:
-        raise InvalidInput(f"{context}read {path}: {_reason(error)}", subject=path) from error
-    finally:
-        os.close(descriptor)
-    return b"".join(chunks)
-
-
 # -- helpers -----------------------------------------------------------------------------------
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.errno:
-        text = os.strerror(error.errno)
-        return text[:1].lower() + text[1:]
-    return "invalid argument"
-
-
-def _magnitude(digits: str, base: int) -> int | None:
-    """Parse digits without a sign; None for a syntax error."""
-    if not digits or not digits.isascii() or not digits.replace("_", "").isalnum():
-        return None
-    if base == 10:
-        return int(digits) if digits.isdigit() else None
-    if "__" in digits or digits[-1] == "_" or digits[0] == "_":
-        return None
-    if (digits[0] == "0" and digits[1:2].isdigit()) or digits[:2] == "0_":
-        digits = "0o" + digits[1:].removeprefix("_")
-    try:
-        return int(digits, 0)
-    except ValueError:
-        return None
-
-
-def _scaled_decimal(text: str) -> tuple[int, int] | None:
-    """Parse [+-]digits[.digits][e[+-]digits] to (digits, power of ten), bounded."""
-    mantissa, marker, raw_exponent = text.lower().partition("e")
-    sign = -1 if mantissa[:1] == "-" else 1
-    mantissa = mantissa[1:] if mantissa[:1] in ("+", "-") else mantissa
-    whole, _, fraction = mantissa.partition(".")
-    digits = whole + fraction
-    if not digits or len(digits) > 40 or not (digits.isascii() and digits.isdigit()):
-        return None
-    exponent = 0
-    if marker:
-        bare = raw_exponent[1:] if raw_exponent[:1] in ("+", "-") else raw_exponent
-        if not bare or len(bare) > 3 or not (bare.isascii() and bare.isdigit()):
-            return None
-        exponent = int(raw_exponent)
-    return sign * int(digits), exponent - len(fraction)
-
-
-def _decimal(text: str) -> float:
-    """Parse as Go's strconv.ParseFloat, decimal notation only."""
-    is_plain = bool(text) and all(char in "0123456789.eE+-" for char in text)
-    try:
-        value = float(text if is_plain else "")
-    except ValueError:
-        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(text)}: invalid syntax") from None
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(text)}: value out of range")
-    return value
 
 
 def _ranges(text: str) -> list[tuple[int, int]] | None:

@@ -10,7 +10,8 @@ import os
 
 from ..errors import InvalidInput, Unsupported
 from ..oci.record import Record
-from .flag_grammar import go_quote, one, size_bytes
+from .flag_grammar import one
+from .go_values import go_quote, size_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

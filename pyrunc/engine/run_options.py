@@ -12,6 +12,7 @@ import os
 from ..errors import InvalidInput, PyruncError, Unsupported
 from ..oci import document
 from ..oci.record import Record
+from . import environment, go_values
 from . import flag_grammar as grammar
 from . import mount_grammar as mounts
 from .mount_grammar import BindMount, Device, TmpfsMount
@@ -120,7 +121,7 @@ def from_flags(
 
 def _process(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) -> None:
     if "env" in flags or "env-file" in flags:
-        values["environment"] = grammar.environment(
+        values["environment"] = environment.environment(
             _list(flags, "env-file"), _list(flags, "env"), environ
         )
     if "entrypoint" in flags:
@@ -185,24 +186,26 @@ def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) 
     if "device" in flags:
         values["devices"] = tuple(mounts.device(raw) for raw in _list(flags, "device"))
     if "shm-size" in flags:
-        size = grammar.one("--shm-size", _text(flags, "shm-size"), grammar.size_bytes)
+        size = grammar.one("--shm-size", _text(flags, "shm-size"), go_values.size_bytes)
         values["shm_size_bytes"] = size or _SHM_DEFAULT_BYTES
 
 
 def _limits(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str]) -> None:
     if "memory" in flags:
         raw = _text(flags, "memory")
-        values["memory_bytes"] = grammar.one("-m, --memory", raw, grammar.size_bytes)
+        values["memory_bytes"] = grammar.one("-m, --memory", raw, go_values.size_bytes)
     if "memory-swap" in flags:
         raw = _text(flags, "memory-swap")
-        values["memory_swap_bytes"] = grammar.one("--memory-swap", raw, grammar.swap_bytes) or None
+        values["memory_swap_bytes"] = (
+            grammar.one("--memory-swap", raw, go_values.swap_bytes) or None
+        )
     if "cpus" in flags:
-        nano_cpus = grammar.one("--cpus", _text(flags, "cpus"), grammar.nano_cpus)
+        nano_cpus = grammar.one("--cpus", _text(flags, "cpus"), go_values.nano_cpus)
         values["cpu_quota_us"] = _cpu_quota_us(nano_cpus)
     if cpuset := _text(flags, "cpuset-cpus"):
         values["cpuset_cpus"] = grammar.cpu_list(cpuset)
     if "pids-limit" in flags:
-        limit = grammar.one("--pids-limit", _text(flags, "pids-limit"), grammar.integer)
+        limit = grammar.one("--pids-limit", _text(flags, "pids-limit"), go_values.integer)
         values["pids_limit"] = limit if limit > 0 else -1
     if "ulimit" in flags:
         triples = grammar.each("--ulimit", _list(flags, "ulimit"), grammar.ulimit)
@@ -251,12 +254,12 @@ def _security_option(raw: str, values: dict[str, Any]) -> None:
         key, separator, value = raw.partition(":")
     if key == "no-new-privileges":
         try:
-            values["no_new_privileges"] = grammar.boolean(value) if separator else True
+            values["no_new_privileges"] = go_values.boolean(value) if separator else True
         except ValueError:
             raise _bad_security_option(raw) from None
     elif not value:
         raise InvalidInput(
-            f"Invalid --security-opt: {grammar.go_quote(raw[:200])}", where="--security-opt"
+            f"Invalid --security-opt: {go_values.go_quote(raw[:200])}", where="--security-opt"
         )
     elif key == "seccomp":
         values["seccomp"] = value
@@ -271,12 +274,12 @@ def _security_option(raw: str, values: dict[str, Any]) -> None:
 
 def _bad_security_option(raw: str) -> InvalidInput:
     return InvalidInput(
-        f"invalid --security-opt: {grammar.go_quote(raw[:200])}", where="--security-opt"
+        f"invalid --security-opt: {go_values.go_quote(raw[:200])}", where="--security-opt"
     )
 
 
 def _seccomp_profile(path: str) -> dict[str, Any]:
-    raw = grammar.read_file(path, f"opening seccomp profile ({path}) failed: ")
+    raw = environment.read_file(path, f"opening seccomp profile ({path}) failed: ")
     try:
         return document.load_object(raw, f"seccomp profile {path!r}")
     except InvalidInput as error:
