@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
 _FORMAT: Row = ("format", "f", VALUE, "TEMPLATE", "", '"json", or a Go template')
 
+_SIZE: Row = ("size", "s", FLAG, "", "", "Sizes of containers, too")
+
 _HEADERS = {
     "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT",
     "RunningFor": "CREATED", "Ports": "PORTS", "State": "STATE", "Status": "STATUS",
@@ -262,7 +264,7 @@ def _inspect(call: Call, kind: str) -> int:
     missing: list[NotFound] = []
     for name in call.operands:
         try:
-            found.append(look_up(engine, name, kind or None))
+            found.append(look_up(engine, name, kind=kind or None, with_size=call.is_on("size")))
         except NotFound as error:
             missing.append(error)
     try:
@@ -340,8 +342,7 @@ RM = Command(
 INSPECT = Command(
     "inspect",
     inspect,
-    rows=(_FORMAT, ("type", "", VALUE, "TYPE", "", "container or image"), _HELP),
-    later={"size": ("s", FLAG)},
+    rows=(_FORMAT, ("type", "", VALUE, "TYPE", "", "container or image"), _SIZE, _HELP),
     usage="NAME|ID [NAME|ID...]",
     counts=(1, UNLIMITED),
     about="Show all that is known about containers and images, as JSON.",
@@ -351,8 +352,7 @@ INSPECT = Command(
 CONTAINER_INSPECT = Command(
     "inspect",
     inspect_container,
-    rows=(_FORMAT, _HELP),
-    later={"size": ("s", FLAG)},
+    rows=(_FORMAT, _SIZE, _HELP),
     usage="CONTAINER [CONTAINER...]",
     counts=(1, UNLIMITED),
     about="Show all that is known about containers, as JSON.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from ..errors import KernelError
 from ..kernel.probe import probe
 from ..network import attach as network_attach
 from ..network import networks
@@ -79,6 +80,9 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
             _reserve_name(container)
         with tracer.step("make-bundle"):
             _make_bundle(container)
+        if options.cidfile:
+            with tracer.step("write-cidfile", options.cidfile):
+                _write_cidfile(container)
         with tracer.step("lease-address"):
             _lease_address(container)
         with tracer.step("mount-rootfs"):
@@ -129,6 +133,21 @@ def _make_bundle(container: Container) -> None:
         make_directory(engine.paths.containers(), mode=0o700)
         os.mkdir(bundle, 0o700)
     container.undo.push(remove_tree, bundle)
+
+
+def _write_cidfile(container: Container) -> None:
+    path = container.options.cidfile
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise KernelError(
+            "write the container's ID to", errno=error.errno or 0, subject=path
+        ) from error
+    container.undo.push(os.unlink, path)
+    try:
+        os.write(fd, container.row.id.encode())
+    finally:
+        os.close(fd)
 
 
 def _lease_address(container: Container) -> None:
