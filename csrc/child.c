@@ -92,7 +92,7 @@ static int run_step(struct child *child, uint32_t index)
     record->start_ns = now_ns();
     if (result == 0)
         result = step_functions[step->kind] ? step_functions[step->kind](child, step) : -ENOSYS;
-    record->error = -result;
+    record->error = result < 0 ? -result : 0;
     record->value = child->value;
     __atomic_store_n(&record->end_ns, now_ns(), __ATOMIC_RELEASE);
     return step->flags & STEP_FLAG_OPTIONAL ? 0 : result;

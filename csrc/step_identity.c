@@ -57,7 +57,8 @@ int step_die_with_parent(struct child *child, const struct step *step)
 int step_new_session(struct child *child, const struct step *step)
 {
     (void)child, (void)step;
-    return sys_result(syscall(SYS_setsid));
+    int session = sys_result(syscall(SYS_setsid));
+    return session < 0 ? session : 0;
 }
 
 /* Kernel: "0" into `tasks` moves the calling thread and takes no lock; `cgroup.procs` waits for an
@@ -117,12 +118,14 @@ int step_write_time_offsets(struct child *child, const struct step *step)
  * capability that setresuid might take. */
 int step_become_root(struct child *child, const struct step *step)
 {
-    (void)child, (void)step;
+    (void)step;
     int result = sys_result(syscall(SYS_setgroups, 0, NULL));
     if (result < 0 && result != -EPERM)
         return result;
     result = sys_result(syscall(SYS_setresgid, 0, 0, 0));
-    return result < 0 ? result : sys_result(syscall(SYS_setresuid, 0, 0, 0));
+    if (result == 0)
+        result = sys_result(syscall(SYS_setresuid, 0, 0, 0));
+    return result == 0 && child->is_tied ? tie_to_parent(child) : result;
 }
 
 /* Keys of the caller's session are not for the container.  A host without keyrings, or with a full
