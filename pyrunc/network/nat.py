@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import PyruncError, Unsupported
-from ..kernel import netlink_query
+from ..kernel import netlink_query, spawn
 
 _NFT_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin")
 _TIMEOUT_SECONDS = 30
@@ -75,8 +75,6 @@ def forward_warnings(bridge: str) -> tuple[str, ...]:
 
 
 def _nft(verb: str, table: str, commands: str) -> None:
-    from ..kernel import spawn  # type: ignore[attr-defined,unused-ignore]  # comes with the launcher
-
     completed = spawn.run(
         [_program(), "-f", "-"], stdin=commands.encode(), timeout_seconds=_TIMEOUT_SECONDS
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _sqlite3
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pyrunc.network import attach, check, networks, setup
 from pyrunc.network.networks import Network
 from pyrunc.oci.network_messages import LOOPBACK_UP, NetworkMessages
 from pyrunc.paths import Paths
-from tests.harness.network_tables import open_database
+from pyrunc.storage.database import open_database
 from tests.harness.own_network import (
     OUTSIDE,
     OUTSIDE_GATEWAY,
@@ -31,8 +30,6 @@ from tests.harness.own_network import (
     sh,
     wait_for,
 )
-
-pytest.importorskip("pyrunc.kernel.spawn")  # comes with the launcher
 
 BRIDGE = "pyrunc0"
 
@@ -44,8 +41,7 @@ class Host:
         self.paths = Paths(root=str(directory / "root"), runroot=str(directory / "run"))
         for path in (self.paths.root, self.paths.runroot):
             Path(path).mkdir(exist_ok=True)
-        self.database = Path(self.paths.database())
-        self.connection: _sqlite3.Connection = open_database(self.database)
+        self.connection = open_database(self.paths)
 
     def network(self, *, bridge: str = BRIDGE, subnet: str | None = None) -> Network:
         return networks.ensure_default(self.connection, self.paths, bridge=bridge, subnet=subnet)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import _sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from sqlite3 import Connection
 
 import pytest
 
-from tests.harness.network_tables import open_database
+from pyrunc.paths import Paths
+from pyrunc.storage.database import open_database
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[_sqlite3.Connection]:
+def paths(tmp_path: Path) -> Paths:
+    return Paths(root=str(tmp_path / "root"), runroot=str(tmp_path / "run"))
+
+
+@pytest.fixture
+def connection(paths: Paths) -> Iterator[Connection]:
     """Yield an open database with empty tables."""
-    database = open_database(tmp_path / "pyrunc.db")
+    database = open_database(paths)
     yield database
     database.close()

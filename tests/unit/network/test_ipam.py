@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import _sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
+from sqlite3 import Connection
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrunc.errors import InvalidInput, PyruncError
 from pyrunc.network import ipam
-from tests.harness.network_tables import open_database
+from pyrunc.paths import Paths
+from pyrunc.storage.database import open_database
 
 
-def lease(connection: _sqlite3.Connection, container_id: str, subnet: str = "10.0.0.0/29") -> str:
+def lease(connection: Connection, container_id: str, subnet: str = "10.0.0.0/29") -> str:
     gateway = ipam.address_text(ipam.subnet_range(subnet)[0] + 1)
     return ipam.address_text(ipam.lease(connection, "bridge", subnet, gateway, container_id))
 
 
-def test_lease_skips_network_gateway_and_broadcast(connection: _sqlite3.Connection) -> None:
+def test_lease_skips_network_gateway_and_broadcast(connection: Connection) -> None:
     taken = [lease(connection, f"c{number}") for number in range(5)]
 
     assert taken == [f"10.0.0.{host}" for host in range(2, 7)]
 
 
-def test_lease_twice_keeps_the_address(connection: _sqlite3.Connection) -> None:
+def test_lease_twice_keeps_the_address(connection: Connection) -> None:
     assert lease(connection, "a") == lease(connection, "a")
     assert ipam.leases(connection, "bridge") == {"a": ipam.address_number("10.0.0.2")}
 
 
 def test_released_address_rests_until_the_cursor_has_wrapped(
-    connection: _sqlite3.Connection,
+    connection: Connection,
 ) -> None:
     seen = []
     for number in range(7):
@@ -43,7 +43,7 @@ def test_released_address_rests_until_the_cursor_has_wrapped(
     assert seen == [f"10.0.0.{host}" for host in (2, 3, 4, 5, 6, 2, 3)]
 
 
-def test_lease_finds_the_one_gap_behind_the_cursor(connection: _sqlite3.Connection) -> None:
+def test_lease_finds_the_one_gap_behind_the_cursor(connection: Connection) -> None:
     for number in range(5):
         lease(connection, f"c{number}")
     ipam.release(connection, "c1")
@@ -52,7 +52,7 @@ def test_lease_finds_the_one_gap_behind_the_cursor(connection: _sqlite3.Connecti
 
 
 def test_lease_from_exhausted_subnet_says_so_and_changes_nothing(
-    connection: _sqlite3.Connection,
+    connection: Connection,
 ) -> None:
     for number in range(5):
         lease(connection, f"c{number}")
@@ -64,7 +64,7 @@ def test_lease_from_exhausted_subnet_says_so_and_changes_nothing(
     assert not connection.in_transaction
 
 
-def test_lease_joins_the_callers_transaction(connection: _sqlite3.Connection) -> None:
+def test_lease_joins_the_callers_transaction(connection: Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     lease(connection, "a")
     connection.execute("ROLLBACK")
@@ -72,7 +72,7 @@ def test_lease_joins_the_callers_transaction(connection: _sqlite3.Connection) ->
     assert ipam.leases(connection, "bridge") == {}
 
 
-def test_release_is_idempotent(connection: _sqlite3.Connection) -> None:
+def test_release_is_idempotent(connection: Connection) -> None:
     lease(connection, "a")
     ipam.release(connection, "a")
     ipam.release(connection, "a")
@@ -80,17 +80,21 @@ def test_release_is_idempotent(connection: _sqlite3.Connection) -> None:
     assert ipam.leases(connection, "bridge") == {}
 
 
-def test_networks_do_not_share_addresses_or_cursors(connection: _sqlite3.Connection) -> None:
+def test_networks_do_not_share_addresses_or_cursors(connection: Connection) -> None:
     one = ipam.lease(connection, "one", "10.0.0.0/24", "10.0.0.1", "a")
     two = ipam.lease(connection, "two", "10.0.1.0/24", "10.0.1.1", "a")
 
     assert (ipam.address_text(one), ipam.address_text(two)) == ("10.0.0.2", "10.0.1.2")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
-def test_leases_are_unique_and_none_is_lost(acts: list[tuple[bool, int]]) -> None:
-    connection = open_database(Path(":memory:"))
+def test_leases_are_unique_and_none_is_lost(
+    connection: Connection, acts: list[tuple[bool, int]]
+) -> None:
+    connection.execute("DELETE FROM leases")
     model: dict[str, int] = {}
     for is_lease, number in acts:
         name = f"c{number}"
@@ -105,22 +109,20 @@ def test_leases_are_unique_and_none_is_lost(acts: list[tuple[bool, int]]) -> Non
 
     assert ipam.leases(connection, "bridge") == model
     assert len(set(model.values())) == len(model)
-    connection.close()
 
 
-def _lease_in_a_process_of_its_own(path: Path, number: int) -> int:
-    database = open_database(path)
+def _lease_in_a_process_of_its_own(root: str, number: int) -> int:
+    database = open_database(Paths(root=root))
     try:
         return ipam.lease(database, "bridge", "10.0.0.0/24", "10.0.0.1", f"c{number}")
     finally:
         database.close()
 
 
-def test_parallel_processes_get_different_addresses(tmp_path: Path) -> None:
-    path = tmp_path / "pyrunc.db"
-    open_database(path).close()
+def test_parallel_processes_get_different_addresses(paths: Paths) -> None:
+    open_database(paths).close()
     with ProcessPoolExecutor(50, mp_context=get_context("fork")) as pool:
-        waiting = [pool.submit(_lease_in_a_process_of_its_own, path, n) for n in range(253)]
+        waiting = [pool.submit(_lease_in_a_process_of_its_own, paths.root, n) for n in range(253)]
         addresses = [one.result() for one in waiting]
 
     first = ipam.address_number("10.0.0.2")
