@@ -52,6 +52,7 @@ class Tracer:
         """`write` gets one line a step; None for no trace.  The clock starts now."""
         self._write = write
         self.fault = fault
+        self._has_header = False
         self.started_ns = time.monotonic_ns()
 
     @property
@@ -69,11 +70,14 @@ class Tracer:
         """Print one line: offset since the start, stage, name, duration, result, detail."""
         if self._write is None:
             return
-        offset_us = (begun_ns - self.started_ns) // 1000
+        if not self._has_header:
+            self._has_header = True
+            self._write(f"# microseconds since {self.started_ns / 1e9:.9f} s (CLOCK_MONOTONIC)\n")
+        offset_us, took_us = (begun_ns - self.started_ns) / 1000, (ended_ns - begun_ns) / 1000
         result = "ok" if errno == 0 else errno_module.errorcode.get(errno, str(errno))
         self._write(
-            f"{offset_us:>9}us  {stage:<6}  {name:<44}  {(ended_ns - begun_ns) // 1000:>7}us  "
-            f"{result}{'  ' + detail if detail else ''}\n"
+            f"{offset_us:>11.3f}  {stage:<6}  {name:<46}  {took_us:>9.3f}  {result}"
+            f"{'  ' + detail if detail else ''}\n"
         )
 
 

@@ -155,7 +155,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(busybox_archive: Path, pyrunc: 
         pyrunc("load", "-i", busybox_archive, check=True)
         pyrunc("run", "--rm", "busybox", "true", check=True)
         files, before = tree(pyrunc), host.snapshot()
-        with open(pyrunc.root / "ballast", "wb") as ballast:
+        with (pyrunc.root / "ballast").open("wb") as ballast:
             try:
                 while True:
                     ballast.write(b"\0" * 4096)
