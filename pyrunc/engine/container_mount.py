@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidState, KernelError
-from ..kernel import syscalls
-from ..kernel.mountinfo import mount_points_below
+from ..kernel import mountinfo, syscalls
 from ..kernel.namespaces import clone_root_of
 from ..storage import containers, overlay
 from .repair import repair
@@ -33,7 +32,7 @@ def mount_container(engine: Engine, name: str) -> str:
     row = containers.find(connection, name)
     bundle = engine.paths.bundle(row.id)
     target = f"{bundle}/rootfs"
-    if mount_points_below(target):
+    if _is_mounted(target):
         return target
     state = containers.read_state(engine.paths, row.id)
     if state is not None and containers.is_alive(state):
@@ -59,7 +58,7 @@ def unmount_container(engine: Engine, name: str) -> str:
     connection = engine.database()
     row = containers.find(connection, name)
     target = f"{engine.paths.bundle(row.id)}/rootfs"
-    if not mount_points_below(target):
+    if not _is_mounted(target):
         raise InvalidState(
             f"cannot unmount container {name!r}: it is not mounted",
             state="unmounted",
@@ -76,6 +75,10 @@ def unmount_rootfs(bundle: str) -> None:
     target = f"{bundle}/rootfs"
     if not os.path.isdir(target):
         return
-    while mount_points_below(target):
-        syscalls.umount2(target, syscalls.MNT_DETACH)
+    for mount in list(mountinfo.below(target)):
+        syscalls.umount2(mount.target, syscalls.MNT_DETACH)
     os.rmdir(target)
+
+
+def _is_mounted(target: str) -> bool:
+    return any(mount.target == target for mount in mountinfo.below(target))

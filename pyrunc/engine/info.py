@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .. import __version__
-from ..kernel.mountinfo import filesystem_of
+from ..kernel import mountinfo
 from ..kernel.probe import probe
 from ..storage import containers, images
 from .repair import repair
@@ -36,7 +36,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "Images": len(images.list_images(engine.paths)),
         "Driver": "overlay",
         "DriverStatus": [
-            ["Backing Filesystem", filesystem_of(engine.paths.root)],
+            ["Backing Filesystem", _filesystem_of(engine.paths.root)],
             ["Layers by descriptor", str(facts.kernel >= (6, 13)).lower()],
         ],
         "CgroupDriver": "cgroupfs",
@@ -78,3 +78,13 @@ def _os_name() -> str:
 
 def _memory_total_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _filesystem_of(path: str) -> str:
+    """Return the type of the filesystem that holds a path: that of the deepest mount above it."""
+    best = max(
+        (m for m in mountinfo.read() if f"{path}/".startswith(m.target.rstrip("/") + "/")),
+        key=lambda mount: len(mount.target),
+        default=None,
+    )
+    return best.filesystem if best else "unknown"

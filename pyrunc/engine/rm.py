@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidState, LockTimeout
-from ..kernel.pidfd import signal_process
+from ..kernel.pidfd import send_signal
 from ..storage import containers
 from ..storage.atomic import remove_tree
 from .finish import forget, release
@@ -57,4 +57,4 @@ def _kill(engine: Engine, container_id: str) -> None:
     """Kill the very process that was recorded; its monitor records the end."""
     state = containers.read_state(engine.paths, container_id)
     if state is not None and containers.is_alive(state):
-        signal_process(state.pid, state.pid_start_time, 9)
+        send_signal(state.pid, state.pid_start_time, 9)

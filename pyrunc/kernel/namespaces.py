@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from . import syscalls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -38,3 +40,27 @@ def inodes(pid: int) -> dict[str, int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def clone_root_of(pid: int) -> int:
+    """Return a detached copy of the mount that a process sees as /; the caller closes it.
+
+    Kernel: only a mount of one's own namespace can be copied, so this goes there and comes back;
+    the calling process must have a single thread.  Not for hot paths.
+    Raises: OSError.
+    """
+    there = os.open(path(pid, "mnt"), os.O_RDONLY | os.O_CLOEXEC)
+    here = os.open(path(os.getpid(), "mnt"), os.O_RDONLY | os.O_CLOEXEC)
+    directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        syscalls.setns(there, CLONE_FLAGS["mnt"])
+        try:
+            return syscalls.open_tree(
+                syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
+            )
+        finally:
+            syscalls.setns(here, CLONE_FLAGS["mnt"])
+            os.fchdir(directory)
+    finally:
+        for fd in (there, here, directory):
+            os.close(fd)
