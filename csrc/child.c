@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <time.h>
 
-enum { EXIT_STEP_FAILED = 125, SIGNAL_SET_BYTES = 8 };
+enum { EXIT_STEP_FAILED = 125 };
 
 static step_function *const step_functions[STEP_KINDS] = {
     [STEP_JOIN_NAMESPACE] = step_join_namespace,
@@ -98,12 +98,12 @@ static int run_step(struct child *child, uint32_t index)
     return step->flags & STEP_FLAG_OPTIONAL ? 0 : result;
 }
 
-/* What the launcher ignores or blocks is not for the container. */
+/* Let go of what is the launcher's, so that its death shows, and take our ends of the pipes. */
 static void take_stdio(const struct child *child)
 {
-    static const uint64_t none;
-
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGNAL_SET_BYTES);
+    sys_close(child->launcher_fd);
+    for (int fd = FD_PLAN; fd <= FD_LOCK; fd++)
+        sys_close(fd);
     for (int fd = 0; fd < 3; fd++)
         if (child->stdio[fd] >= 0)
             syscall(SYS_dup3, child->stdio[fd], fd, 0);

@@ -24,6 +24,7 @@ struct child {
     char **argv;
     char **environment;
     int stdio[3];           /* what becomes 0, 1 and 2; -1 keeps what is there */
+    int launcher_fd;        /* the launcher's end of `sync_fd` */
     int sync_fd;            /* to the launcher; closed by execve, which is how it learns of that */
     int root_fd;            /* the rootfs; AT_FDCWD, which is "/", as long as there is none */
     int null_fd;            /* the host's /dev/null, verified */

@@ -110,6 +110,7 @@ static int prepare(struct launch *launch)
         .progress = launch->progress,
         .argv = (void *)(memory + progress),
         .stdio = {-1, -1, -1},
+        .launcher_fd = sockets[0],
         .sync_fd = sockets[1],
         .root_fd = AT_FDCWD,
         .null_fd = -1,

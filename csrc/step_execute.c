@@ -91,6 +91,18 @@ int step_find_command(struct child *child, const struct step *step)
     return failure;
 }
 
+/* Close what only earlier steps needed: a created container may be looked at for long. */
+static void close_unneeded(struct child *child)
+{
+    int *const unneeded[] = {&child->root_fd, &child->null_fd, &child->empty_fd, &child->proc_fd,
+                             &child->netlink_fd};
+    for (size_t i = 0; i < sizeof unneeded / sizeof *unneeded; i++) {
+        if (*unneeded[i] >= 0)
+            sys_close(*unneeded[i]);
+        *unneeded[i] = -1;
+    }
+}
+
 /* Say that all is ready, let go of the launcher, and wait for `start` to write a byte.
  *
  * The launcher answers before it leaves; if it died instead, so does this process. */
@@ -100,6 +112,7 @@ int step_await_start(struct child *child, const struct step *step)
     char byte = 'A';
     int result = sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
     child->is_tied = false;
+    close_unneeded(child);
     if (result == 0)
         result = sys_write_once(child->sync_fd, &byte, 1);
     if (result < 0)
