@@ -44,6 +44,8 @@ def images(call: Call) -> int:
     for image in found:
         if _matches(image, filters):
             rows += [row for row in _rows(image, full) if _is_wanted(row, wanted, filters)]
+    if not rows and wanted in ("ls", "list", "inspect", "load", "rm", "pull", "push"):
+        output.note(f"hint: no image is called {wanted!r}; did you mean 'pyrunc image {wanted}'?")
     if call.is_on("quiet") and not call.text("format"):
         output.text("".join(f"{identity}\n" for identity in dict.fromkeys(r["ID"] for r in rows)))
         return 0

@@ -31,7 +31,9 @@ from pyrunc.cli import entry
 """
 
 
-def python(code: str, *words: str, **more: object) -> subprocess.CompletedProcess[str]:
+def python(
+    code: str, *words: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run code as the installed command runs it, libraries within reach."""
     libraries = [path for path in sys.path if path.endswith("-packages")]
     reach = f"import sys; sys.path += {libraries!r}\n"
@@ -39,12 +41,12 @@ def python(code: str, *words: str, **more: object) -> subprocess.CompletedProces
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", reach + PROLOGUE + code, *words],
         capture_output=True,
         text=True,
-        **more,  # type: ignore[call-overload]  # what subprocess.run takes
+        env=env,
     )
 
 
-def pyrunc(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
-    return python("sys.argv[0] = 'pyrunc'\nentry.main()", *words, **more)
+def pyrunc(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return python("sys.argv[0] = 'pyrunc'\nentry.main()", *words, env=env)
 
 
 def test_run_imports_nothing_but_the_pinned_list_before_the_engine() -> None:
