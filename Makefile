@@ -69,7 +69,7 @@ $(VENV)/.ready: pyproject.toml | packages-build
 	python3 -m venv --clear $(VENV)
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	    print("\n".join(p["dependencies"] + p["optional-dependencies"]["dev"]))' >$(VENV)/requirements.txt
-	$(VENV)/bin/pip install --quiet --requirement $(VENV)/requirements.txt
+	$(VENV)/bin/pip install --quiet --use-pep517 --requirement $(VENV)/requirements.txt
 	touch $@
 
 packages-build:

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Do README's two commands work where nothing was installed by hand?
+#
+#   tests/fresh_machine.sh [bookworm|noble] [COMMAND]     default: bookworm, "make demo && .ci/run"
+#
+# Bootstraps a minimal root (apt only), clones HEAD of this repository into it, and runs the command there as root
+# with the machine's own /proc, /sys and /dev.  Needs root, mmdebstrap, and for noble the package ubuntu-keyring.
+# FRESH_COPY names files of this machine that its network needs (pip.conf, certificates), FRESH_DIRECTORY where to work.
+set -euo pipefail
+
+suite=${1:-bookworm}
+command=${2:-make demo && .ci/run}
+source=$(cd "$(dirname "$0")/.." && pwd)
+work=${FRESH_DIRECTORY:-/var/tmp/pyrunc-fresh}
+root=$work/$suite
+
+sources=()
+if [ "$suite" = noble ]; then
+    sources=("deb [signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg] http://archive.ubuntu.com/ubuntu noble main universe"
+             "deb [signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg] http://archive.ubuntu.com/ubuntu noble-updates main universe")
+elif [ -f /etc/apt/sources.list.d/debian.sources ]; then
+    sources=(/etc/apt/sources.list.d/debian.sources)
+fi
+
+mkdir -p "$work"
+[ -f "$work/$suite.tar" ] || mmdebstrap --quiet --variant=minbase "$suite" "$work/$suite.tar" "${sources[@]}"
+rm -rf --one-file-system "$root"
+mkdir -p "$root"
+tar -x -C "$root" -f "$work/$suite.tar"
+[ "$suite" != noble ] || sed -i 's#signed-by=[^]]*#signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg#' "$root/etc/apt/sources.list"
+git clone --quiet "$source" "$root/root/pyrunc"
+for file in /etc/resolv.conf ${FRESH_COPY:-}; do
+    mkdir -p "$root$(dirname "$file")"
+    cp -aLT "$file" "$root$file"
+done
+
+# A mount namespace of its own, so that nothing stays mounted here.
+unshare --mount --propagation private bash -euc '
+    mount --bind "$0" "$0"
+    cd "$0"
+    for tree in proc sys dev; do mount --rbind "/$tree" "$tree"; done
+    mount -t tmpfs tmpfs run
+    exec chroot . /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        bash -c "set -e; cd /root/pyrunc; apt-get -q update; apt-get -q -y install git make; $1"
+' "$root" "$command"
