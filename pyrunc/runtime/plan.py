@@ -12,7 +12,12 @@ from ..kernel.launch_plan import CLONE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
 from ..oci.network_messages import LOOPBACK_UP
 from .cgroup import MONITORS, container_cgroups
 from .cgroup_limits import limit_steps
-from .plan_context import ROOTFS_DESCRIPTOR, START_DESCRIPTOR, LaunchContext
+from .plan_context import (
+    CONSOLE_DESCRIPTOR,
+    ROOTFS_DESCRIPTOR,
+    START_DESCRIPTOR,
+    LaunchContext,
+)
 from .plan_identity import oom_score_steps, process_steps
 from .plan_mounts import MountPlanner, cgroup_path
 from .plan_namespaces import (
@@ -154,7 +159,8 @@ def _birth_steps(
     steps += child_joins(namespaces)
     if "user" in namespaces.new:
         steps.append(Step(kind="become-root"))
-    steps.append(Step(kind="join-keyring", data=f"_ses.{context.container_id}".encode()))
+    if context.new_keyring:
+        steps.append(Step(kind="join-keyring", data=f"_ses.{context.container_id}".encode()))
     return steps
 
 
@@ -183,7 +189,8 @@ def _terminal_step(process: dict[str, Any], context: LaunchContext) -> Step:
     rows = context.terminal_rows or size.get("height") or 0
     columns = context.terminal_columns or size.get("width") or 0
     uid = (process.get("user") or {}).get("uid") or 0
-    return Step(kind="open-terminal", a=rows << 16 | columns, b=uid)
+    fd = CONSOLE_DESCRIPTOR if context.has_console_socket else ""
+    return Step(kind="open-terminal", a=rows << 16 | columns, b=uid, fd=fd)
 
 
 def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]:
@@ -218,6 +225,7 @@ def sysctl_path(name: str) -> str:
 def _descriptors(context: LaunchContext) -> tuple[str, ...]:
     rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
     start = (START_DESCRIPTOR,) if context.start_fifo else ()
+    console = (CONSOLE_DESCRIPTOR,) if context.has_console_socket else ()
     # close-descriptors moves the last ones to 3 and above.
     preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
-    return rootfs + start + preserved
+    return rootfs + start + console + preserved

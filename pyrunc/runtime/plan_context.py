@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ROOTFS_DESCRIPTOR = "rootfs"
 START_DESCRIPTOR = "start"
+CONSOLE_DESCRIPTOR = "console"
 
 
 class LaunchContext(Record):
@@ -29,6 +30,8 @@ class LaunchContext(Record):
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
     with_monitor: bool = True
+    has_console_socket: bool = False  # the terminal goes to the socket behind "console"
+    new_keyring: bool = True
     terminal_rows: int = 0
     terminal_columns: int = 0
     preserved_descriptors: int = 0  # that the command keeps as 3 …: "preserved-0" …, the last ones

@@ -1,0 +1,198 @@
+"""What does pyrunc-oci remember of a container, and what is it doing now?
+
+One directory a container below --root, with state.json and, until it is started, the FIFO that it
+waits at.  What it is doing is never stored: the kernel knows.  Source: runtime-spec runtime.md
+"State".
+"""
+
+from __future__ import annotations
+
+import os
+from errno import ENOENT
+
+from ..errors import AlreadyExists, NotFound, PyruncError
+from ..kernel import syscalls
+from ..oci import document
+from ..oci.record import Record
+from .bundle import check_id
+from .cgroup import cgroup_of, container_cgroups, is_frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .cgroup import ContainerCgroups
+
+DEFAULT_ROOT = "/run/pyrunc-oci"
+SPEC_VERSION = "1.2.1"
+
+CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+
+
+class ContainerState(Record):
+    """What was recorded at create; `pid` is 0 before the container's process was born."""
+
+    container_id: str
+    bundle: str
+    rootfs: str
+    created: str = ""
+    annotations: dict[str, str] | None = None
+    pid: int = 0
+    pid_start_time: int = 0
+    cgroups: tuple[str, ...] = ()
+    has_pid_namespace: bool = True  # its end is the end of all its processes
+
+    def control_groups(self) -> ContainerCgroups:
+        """Return the container's cgroups."""
+        return cgroup_of(self.cgroups)
+
+
+class StateDirectory:
+    """The directory of one container below `root`.  Nothing is kept in memory."""
+
+    def __init__(self, root: str, container_id: str) -> None:
+        """Name it; raises InvalidInput for an id that is none."""
+        check_id(container_id)
+        self.root = root
+        self.container_id = container_id
+        self.path = f"{root}/{container_id}"
+        self.fifo = f"{self.path}/exec.fifo"
+
+    def check_free(self) -> None:
+        """Look whether the id is taken, before anything else is.  Raises: AlreadyExists."""
+        if os.path.isdir(self.path):
+            raise self._taken()
+
+    def make(self) -> None:
+        """Claim the id.  Raises: AlreadyExists."""
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError as error:
+            raise self._taken() from error
+
+    def write(self, state: ContainerState) -> None:
+        """Replace state.json by a rename."""
+        temporary = f"{self.path}/state.json.{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            os.write(descriptor, document.dump(state.as_dict() | {"cgroups": list(state.cgroups)}))
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, f"{self.path}/state.json")
+
+    def read(self) -> ContainerState:
+        """Return what was recorded.
+
+        Raises: NotFound; PyruncError for a file that is damaged.
+        """
+        try:
+            with open(f"{self.path}/state.json", "rb") as file:
+                raw = file.read()
+        except OSError as error:
+            if error.errno != ENOENT or os.path.isdir(self.path):
+                raise PyruncError(f"cannot read the state of {self.container_id}") from error
+            raise NotFound(
+                "container does not exist", kind="container", name=self.container_id
+            ) from error
+        stored = document.load_object(raw, "state.json")
+        try:
+            return ContainerState(**stored | {"cgroups": tuple(stored["cgroups"])})
+        except (KeyError, TypeError) as error:
+            raise PyruncError(f"the state of {self.container_id} is damaged") from error
+
+    def status(self, state: ContainerState) -> str:
+        """Ask the kernel what the container is doing."""
+        if not is_alive(state.pid, state.pid_start_time):
+            return STOPPED
+        if is_frozen(state.control_groups()):
+            return PAUSED
+        return CREATED if os.path.exists(self.fifo) else RUNNING
+
+    def _taken(self) -> AlreadyExists:
+        problem = "container with given ID already exists"
+        return AlreadyExists(problem, kind="container", name=self.container_id)
+
+    def remove(self) -> None:
+        """Remove the directory; idempotent.  It holds files only."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        for name in names:
+            os.unlink(f"{self.path}/{name}")
+        os.rmdir(self.path)
+
+
+def default_cgroups(container_id: str) -> ContainerCgroups:
+    """Return where the cgroups of a container are whose state was lost, if it asked for no path."""
+    from ..kernel.cgroup_layout import read_layout
+
+    return container_cgroups(read_layout(), f"/pyrunc/{container_id}")
+
+
+def state_document(state: ContainerState, status: str) -> dict[str, Any]:
+    """Return the state as the specification and runc's callers know it."""
+    shown: dict[str, Any] = {
+        "ociVersion": SPEC_VERSION,
+        "id": state.container_id,
+        "pid": 0 if status == STOPPED else state.pid,
+        "status": status,
+        "bundle": state.bundle,
+        "rootfs": state.rootfs,
+        "created": state.created,
+    }
+    if state.annotations:
+        shown["annotations"] = state.annotations
+    shown["owner"] = ""
+    return shown
+
+
+def is_alive(pid: int, start_time: int) -> bool:
+    """Tell whether that process still runs: not another one of its number, not a dead one.
+
+    Kernel: the first process of a pid namespace stays, neither zombie nor dead, until all others
+    are reaped; by then it has no namespaces any more (do_exit, zap_pid_ns_processes).
+    """
+    stat = _stat(pid)
+    if stat is None or stat[0] in "ZXx" or stat[1] != start_time:
+        return False
+    try:
+        os.readlink(f"/proc/{pid}/ns/mnt")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def send_signal(pid: int, start_time: int, number: int) -> bool:
+    """Signal that very process; return whether it was there."""
+    if pid <= 0:
+        return False
+    try:
+        pidfd = syscalls.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if not is_alive(pid, start_time):
+            return False
+        syscalls.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """Return a process's state letter and start time.  Source: proc_pid_stat(5)."""
+    if pid <= 0:
+        return None
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return fields[0].decode(), int(fields[19])
