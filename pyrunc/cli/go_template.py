@@ -9,16 +9,30 @@ Source: https://pkg.go.dev/text/template; docker/cli templates package for the e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 
 from ..engine.go_values import go_quote
 from ..errors import InvalidInput
-from .go_functions import FUNCTIONS, Method, TemplateFailure, Value, is_true, to_text
+from .go_functions import FUNCTIONS, TemplateFailure, Value, to_text
+from .go_nodes import (
+    Break,
+    Continue,
+    Evaluate,
+    Execute,
+    Run,
+    Stage,
+    bare_call,
+    call_node,
+    field_node,
+    if_node,
+    jump,
+    method_node,
+    range_node,
+    text_node,
+)
 
 TEXT_LIMIT = 64 << 10
 DEPTH_LIMIT = 64
-STEP_LIMIT = 1_000_000
-OUTPUT_LIMIT = 16 << 20
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -50,46 +64,6 @@ class TemplateError(InvalidInput):
         """Word as docker does; inspect exits with 64 for a syntax error."""
         super().__init__(f"template parsing error: template: :{problem}", where="--format")
         self.is_syntax = is_syntax
-
-
-class Run:
-    """One execution: the variables, and what bounds it."""
-
-    def __init__(self, root: Value) -> None:
-        """Start with `$`, the data itself."""
-        self.scopes: list[dict[str, Value]] = [{"$": root}]
-        self.output: list[str] = []
-        self.size = 0
-        self.steps = 0
-
-    def step(self) -> None:
-        """Count one step; raises TemplateFailure when there are too many."""
-        self.steps += 1
-        if self.steps > STEP_LIMIT:
-            raise TemplateFailure("too many steps")
-
-    def emit(self, text: str) -> None:
-        """Write; raises TemplateFailure when it is too much."""
-        self.size += len(text)
-        if self.size > OUTPUT_LIMIT:
-            raise TemplateFailure("too much output")
-        self.output.append(text)
-
-    def lookup(self, name: str) -> dict[str, Value]:
-        """Return the innermost scope that has the variable; the parser checked that one does."""
-        return next(scope for scope in reversed(self.scopes) if name in scope)
-
-
-Evaluate = Callable[[Run, Value], Value]
-Execute = Callable[[Run, Value], None]
-
-
-class _Break(Exception):  # control flow of the template, never an error
-    pass
-
-
-class _Continue(Exception):
-    pass
 
 
 class Template:
@@ -199,7 +173,7 @@ class _Parser:
             if kind == "text":
                 if self.escapes:
                     text = text.replace("\\t", "\t").replace("\\n", "\n")
-                nodes.append(_text_node(text))
+                nodes.append(text_node(text))
                 continue
             self.tokens = self.tokenize(text)
             word = self.tokens[0][1] if self.tokens and self.tokens[0][0] == "word" else ""
@@ -235,7 +209,7 @@ class _Parser:
         if word in ("break", "continue"):
             if not self.loops:
                 raise self.error(f"{{{{{word}}}}} outside {{{{range}}}}")
-            return _jump(_Break if word == "break" else _Continue)
+            return jump(Break if word == "break" else Continue)
         if word in ("define", "template", "block"):
             raise self.error(f"{{{{{word}}}}} is not supported yet")
         if not self.tokens:
@@ -271,8 +245,8 @@ class _Parser:
             raise self.error("unexpected EOF")
         self.variables.pop()
         if word == "range":
-            return _range_node(pipeline, names, body, otherwise)
-        return _if_node(pipeline, body, otherwise, rebind=word == "with")
+            return range_node(pipeline, names, body, otherwise)
+        return if_node(pipeline, body, otherwise, rebind=word == "with")
 
     def otherwise(self, word: str) -> tuple[Execute, str]:
         """Parse what follows {{else}}, or {{else if …}} and {{else with …}}."""
@@ -350,7 +324,7 @@ class _Parser:
 
         return change
 
-    def command(self) -> _Command:
+    def command(self) -> Stage:
         if not self.tokens or self.tokens[0][1] in ("|", ")"):
             raise self.error("missing value for command")
         kind, text = self.tokens[0]
@@ -358,13 +332,13 @@ class _Parser:
             self.tokens.pop(0)
             if text not in FUNCTIONS:
                 raise self.error(f'function "{text}" not defined')
-            return _Command(_call_node(text, self.operands()), takes_argument=True)
+            return Stage(call_node(text, self.operands()), takes_argument=True)
         operand = self.operand()
         arguments = self.operands()
         is_field = kind == "field" or self.last_was_chain
         if arguments and not is_field:
             raise self.error(f"can't give argument to non-function {text}")
-        return _Command(_method_node(operand, arguments), takes_argument=is_field)
+        return Stage(method_node(operand, arguments), takes_argument=is_field)
 
     def operands(self) -> list[Evaluate]:
         result = []
@@ -382,14 +356,14 @@ class _Parser:
         while self.tokens and self.tokens[0][0] == "chain":
             if kind in ("string", "number", "char"):
                 raise self.error(f"unexpected . after term {go_quote(text)}")
-            node = _field_node(node, self.tokens.pop(0)[1])
+            node = field_node(node, self.tokens.pop(0)[1])
             self.last_was_chain = True
         return node
 
     def primary(self, kind: str, text: str) -> Evaluate:
         if kind == "field":
             name = text[1:]
-            return _field_node(lambda _run, dot: dot, name)
+            return field_node(lambda _run, dot: dot, name)
         if kind == "variable":
             self.check_variable(text)
             return lambda run, _dot: run.lookup(text)[text]
@@ -401,7 +375,7 @@ class _Parser:
                 raise self.error("unclosed left paren")
             return inner
         if kind == "word" and text in FUNCTIONS:
-            return _bare_call(_call_node(text, []))
+            return bare_call(call_node(text, []))
         if kind == "word" and text not in ("true", "false", "nil"):
             raise self.error(f'function "{text}" not defined')
         value = self.constant(kind, text)
@@ -464,156 +438,6 @@ class _Parser:
 
     assigned = ""
     last_was_chain = False
-
-
-class _Command:
-    """One stage of a pipeline."""
-
-    def __init__(
-        self, evaluate: Callable[[Run, Value, Sequence[Value]], Value], *, takes_argument: bool
-    ) -> None:
-        self.evaluate = evaluate
-        self.takes_argument = takes_argument
-
-
-def _text_node(text: str) -> Execute:
-    return lambda run, _dot: run.emit(text)
-
-
-def _jump(signal: type[Exception]) -> Execute:
-    def execute(_run: Run, _dot: Value) -> None:
-        raise signal
-
-    return execute
-
-
-def _if_node(
-    pipeline: Evaluate, body: Execute, otherwise: Execute | None, *, rebind: bool
-) -> Execute:
-    def execute(run: Run, dot: Value) -> None:
-        run.scopes.append({})
-        try:
-            value = pipeline(run, dot)
-            if is_true(value):
-                body(run, value if rebind else dot)
-            elif otherwise:
-                otherwise(run, dot)
-        finally:
-            run.scopes.pop()
-
-    return execute
-
-
-def _range_node(
-    pipeline: Evaluate, names: list[str], body: Execute, otherwise: Execute | None
-) -> Execute:
-    def execute(run: Run, dot: Value) -> None:
-        run.scopes.append({})
-        try:
-            pairs = _pairs(pipeline(run, dot))
-            empty = True
-            for key, value in pairs:
-                empty = False
-                run.step()
-                if names:
-                    run.scopes[-1][names[-1]] = value
-                if len(names) > 1:
-                    run.scopes[-1][names[0]] = key
-                try:
-                    body(run, value)
-                except _Continue:
-                    continue
-                except _Break:
-                    break
-            if empty and otherwise:
-                otherwise(run, dot)
-        finally:
-            run.scopes.pop()
-
-    return execute
-
-
-def _pairs(value: Value) -> Iterator[tuple[Value, Value]]:
-    if value is None:
-        return iter(())
-    if isinstance(value, Mapping):
-        return iter(sorted(value.items()))
-    if isinstance(value, list | tuple):
-        return iter(enumerate(value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return iter((number, number) for number in range(min(value, STEP_LIMIT + 1)))
-    raise TemplateFailure(f"range can't iterate over {to_text(value)[:64]}")
-
-
-def _field_node(base: Evaluate, name: str) -> Evaluate:
-    def evaluate(run: Run, dot: Value) -> Value:
-        run.step()
-        value = base(run, dot)
-        if isinstance(value, Mapping):
-            if name in value:
-                return value[name]
-            if getattr(type(value), "is_open", False):
-                return None
-            raise TemplateFailure(f'at <.{name}>: map has no entry for key "{name}"')
-        if value is None:
-            raise TemplateFailure(f"at <.{name}>: nil data; no entry for key {name!r}")
-        raise TemplateFailure(f"at <.{name}>: can't evaluate field {name} in this type")
-
-    return evaluate
-
-
-def _method_node(
-    operand: Evaluate, arguments: list[Evaluate]
-) -> Callable[[Run, Value, Sequence[Value]], Value]:
-    def evaluate(run: Run, dot: Value, piped: Sequence[Value]) -> Value:
-        run.step()
-        value = operand(run, dot)
-        given = [argument(run, dot) for argument in arguments]
-        if isinstance(value, Method):
-            return value.call(*given, *piped)
-        if given or piped:
-            raise TemplateFailure(f"{to_text(value)[:64]} is not a method but has arguments")
-        return value
-
-    return evaluate
-
-
-def _call_node(
-    name: str, arguments: list[Evaluate]
-) -> Callable[[Run, Value, Sequence[Value]], Value]:
-    function = FUNCTIONS[name]
-
-    def evaluate(run: Run, dot: Value, piped: Sequence[Value]) -> Value:
-        run.step()
-        if name in ("and", "or"):
-            # These two stop at the first argument that decides.
-            value: Value = None
-            for argument in [*arguments, *[_constant(value) for value in piped]]:
-                value = argument(run, dot)
-                if is_true(value) == (name == "or"):
-                    return value
-            if not arguments and not piped:
-                raise TemplateFailure(f"wrong number of args for {name}: want at least 1 got 0")
-            return value
-        given = [argument(run, dot) for argument in arguments]
-        try:
-            return function(*given, *piped)
-        except TypeError:
-            raise TemplateFailure(
-                f"error calling {name}: wrong number or type of arguments"
-            ) from None
-        except TemplateFailure as failure:
-            raise TemplateFailure(f"error calling {name}: {failure}") from None
-
-    return evaluate
-
-
-def _constant(value: Value) -> Evaluate:
-    return lambda _run, _dot: value
-
-
-def _bare_call(node: Callable[[Run, Value, Sequence[Value]], Value]) -> Evaluate:
-    return lambda run, dot: node(run, dot, ())
 
 
 def _unquote(text: str) -> str:
