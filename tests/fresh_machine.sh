@@ -23,7 +23,7 @@ elif [ -f /etc/apt/sources.list.d/debian.sources ]; then
 fi
 
 mkdir -p "$work"
-[ -f "$work/$suite.tar" ] || mmdebstrap --quiet --variant=minbase "$suite" "$work/$suite.tar" "${sources[@]}"
+[ -f "$work/$suite.tar" ] || mmdebstrap --quiet --variant=minbase --include=apt "$suite" "$work/$suite.tar" "${sources[@]}"
 rm -rf --one-file-system "$root"
 mkdir -p "$root"
 tar -x -C "$root" -f "$work/$suite.tar"
