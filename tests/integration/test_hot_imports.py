@@ -10,7 +10,8 @@ from tests.harness.engine import SOURCE, Engine
 
 # What the interpreter has before our first line, and what of the standard library may be added.
 ALLOWED = {
-    "_abc", "_codecs", "_collections_abc", "_frozen_importlib", "_frozen_importlib_external", "_imp",
+    "__future__", "_abc", "_codecs", "_collections_abc", "_frozen_importlib",
+    "_frozen_importlib_external", "_imp",
     "_io", "_json", "_signal", "_sqlite3", "_stat", "_struct", "_thread", "_warnings", "_weakref",
     "abc", "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "errno", "fcntl",
     "genericpath", "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys",
