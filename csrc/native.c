@@ -119,6 +119,11 @@ long long native_statfs_type(int fd)
     return fstatfs(fd, &status) < 0 ? -errno : (long long)status.f_type;
 }
 
+int native_syncfs(int fd)
+{
+    return result(syscall(SYS_syncfs, fd));
+}
+
 int native_bpf(int command, void *attributes, unsigned size)
 {
     return result(syscall(SYS_bpf, command, attributes, size));

@@ -30,6 +30,7 @@ int native_pidfd_open(int pid, unsigned flags);
 int native_pidfd_send_signal(int pidfd, int signal);
 int native_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 long long native_statfs_type(int fd);
+int native_syncfs(int fd);
 int native_bpf(int command, void *attributes, unsigned size);
 /* cffi: end */
 

@@ -221,6 +221,11 @@ def statfs_type(fd: int) -> int:
     return kind if kind >= 0 else _result(kind, "")
 
 
+def syncfs(fd: int) -> None:
+    """Write everything of one filesystem to its disk."""
+    _result(lib.native_syncfs(fd), "")
+
+
 def bpf(command: int, attributes: bytearray) -> int:
     """Make a bpf call with a union bpf_attr as bytes; the kernel may write into it."""
     return _result(lib.native_bpf(command, ffi.from_buffer(attributes), len(attributes)), "")

@@ -53,17 +53,17 @@ def list_images(paths: Paths) -> list[ImageRecord]:
     ]
 
 
-def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[str]:
+def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[tuple[str, str]]:
     """Make an image known under `record.names`, or without one.
 
     `descriptor` is the manifest's.  Layers and blobs must be in their places already; this is the
     last step of a load, durable when it returns.
-    Returns: the names that stood for another image before.
+    Returns: the names that stood for another image before, with its ID.
     """
     make_directory(paths.images())
     hot = record.replace(names=(), manifest_digest="").as_dict()
-    replace_file(_hot_path(paths, record.id), document.dump(hot))
-    moved: list[str] = []
+    replace_file(hot_path(paths, record.id), document.dump(hot))
+    moved: list[tuple[str, str]] = []
     with index_lock(paths):
         entries = _entries(paths)
         for name in record.names or ("",):
@@ -99,6 +99,21 @@ def remove_name(paths: Paths, name: str) -> None:
         write_index(paths, entries)
 
 
+def blobs_of(paths: Paths, image: ImageRecord) -> set[str]:
+    """Return the digests of everything an image has in blobs/: manifest, config, layers."""
+    path = f"{paths.oci_layout()}/blobs/sha256/{image.manifest_digest.removeprefix('sha256:')}"
+    digests = {image.manifest_digest, image.id}
+    try:
+        manifest = document.load_object(
+            _read(path, document.MANIFEST_LIMIT_BYTES),
+            path,
+            limit_bytes=document.MANIFEST_LIMIT_BYTES,
+        )
+    except FileNotFoundError:
+        return digests
+    return digests | {str(layer.get("digest")) for layer in manifest.get("layers", ())}
+
+
 def index_lock(paths: Paths) -> locked:
     """Return the lock under which index.json may be replaced."""
     return locked(f"{paths.locks()}/images")
@@ -130,7 +145,8 @@ def _index_path(paths: Paths) -> str:
     return f"{paths.oci_layout()}/index.json"
 
 
-def _hot_path(paths: Paths, image_id: str) -> str:
+def hot_path(paths: Paths, image_id: str) -> str:
+    """Return where the hot form of an image lies."""
     return f"{paths.images()}/{image_id.removeprefix('sha256:')}.json"
 
 
@@ -203,7 +219,7 @@ def _find_prefix(entries: list[dict[str, Any]], prefix: str, word: str) -> dict[
 
 def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any]]) -> ImageRecord:
     image_id = entry_id(entry)
-    path = _hot_path(paths, image_id)
+    path = hot_path(paths, image_id)
     try:
         raw = _read(path, document.CONFIG_LIMIT_BYTES * 4)
         hot = document.load_object(raw, path, limit_bytes=document.CONFIG_LIMIT_BYTES * 4)
@@ -224,13 +240,15 @@ def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any
 
 def _put(
     entries: list[dict[str, Any]], name: str, image_id: str, descriptor: dict[str, Any]
-) -> list[str]:
+) -> list[tuple[str, str]]:
     same = [entry for entry in entries if entry_id(entry) == image_id]
     if not name and same:
         return []
-    moved = []
-    if name and any(entry_name(entry) == name and entry_id(entry) != image_id for entry in entries):
-        moved.append(name)
+    moved = [
+        (name, entry_id(entry))
+        for entry in entries
+        if name and entry_name(entry) == name and entry_id(entry) != image_id
+    ]
     _take(entries, name)
     nameless = [entry for entry in entries if entry_id(entry) == image_id and not entry_name(entry)]
     for entry in nameless:

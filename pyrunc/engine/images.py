@@ -1,0 +1,107 @@
+"""Which images are there, and what does `image inspect` say about one?"""
+
+from __future__ import annotations
+
+import os
+
+from ..oci.reference import parse_full
+from ..storage import images, overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..oci.image_record import ImageRecord
+    from ..paths import Paths
+    from .engine import Engine
+
+
+def list_images(paths: Paths) -> list[ImageRecord]:
+    """Return every image once; without a name it is dangling."""
+    return images.list_images(paths)
+
+
+def inspect_image(engine: Engine, word: str) -> dict[str, Any]:
+    """Return one image as `docker image inspect` shows it.
+
+    Raises: NotFound, InvalidInput.
+    """
+    paths = engine.paths
+    record = images.resolve(paths, word)
+    lower = overlay.lower_paths(paths, record)
+    references = [parse_full(name) for name in record.names]
+    return {
+        "Id": record.id,
+        "RepoTags": [one.familiar() for one in references if one.tag],
+        "RepoDigests": sorted(
+            {f"{one.familiar_name()}@{record.manifest_digest}" for one in references}
+        ),
+        "Parent": "",
+        "Comment": _comment(record),
+        "Created": record.created,
+        "DockerVersion": "",
+        "Author": record.author,
+        "Config": _config(record),
+        "Architecture": record.architecture,
+        **({"Variant": record.variant} if record.variant else {}),
+        "Os": record.os,
+        "Size": record.size_bytes,
+        "GraphDriver": {"Name": "overlay2", "Data": _graph(lower)},
+        "RootFS": {"Type": "layers", "Layers": list(record.diff_ids)},
+        "Metadata": {"LastTagTime": _tag_time(paths, record)},
+        "Descriptor": {"digest": record.manifest_digest},
+    }
+
+
+def _config(record: ImageRecord) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Hostname": "",
+        "Domainname": "",
+        "User": record.user,
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
+        "Env": list(record.environment) or None,
+        "Cmd": list(record.command) or None,
+        "Image": "",
+        "Volumes": {path: {} for path in record.volumes} or None,
+        "WorkingDir": record.working_dir,
+        "Entrypoint": list(record.entrypoint) or None,
+        "OnBuild": list(record.on_build) or None,
+        "Labels": record.labels or None,
+    }
+    if record.exposed_ports:
+        config["ExposedPorts"] = {port: {} for port in record.exposed_ports}
+    if record.healthcheck:
+        config["Healthcheck"] = record.healthcheck
+    if record.stop_signal:
+        config["StopSignal"] = record.stop_signal
+    if record.shell:
+        config["Shell"] = list(record.shell)
+    return config
+
+
+def _graph(lower: list[str]) -> dict[str, str]:
+    """Docker's keys; upper and lower directories are those an overlay of the image is made of."""
+    if not lower:
+        return {}
+    graph = {"UpperDir": lower[-1]}
+    if lower[:-1]:
+        graph["LowerDir"] = ":".join(reversed(lower[:-1]))
+    return graph
+
+
+def _comment(record: ImageRecord) -> str:
+    comment = record.history[-1].get("comment", "") if record.history else ""
+    return comment if isinstance(comment, str) else ""
+
+
+def _tag_time(paths: Paths, record: ImageRecord) -> str:
+    from datetime import UTC, datetime
+
+    path = images.hot_path(paths, record.id)
+    changed = os.stat(path).st_mtime
+    return datetime.fromtimestamp(changed, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,404 @@
+"""How does a layer's tar become a directory, when nobody trusts the tar?
+
+Python reads, decompresses and hashes, on a thread a layer; `pyrunc-unpack`, confined before it
+reads the first byte, gets plain tar through a pipe and reports at the end (csrc/unpack_report.c).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import signal
+import socket
+
+from ..errors import (
+    Interrupted,
+    KernelError,
+    UnsafeArchive,
+    errno_name,
+    errno_reason,
+)
+from ..oci.compression import MAGIC_BYTES, PLAIN, decompressed, detect
+from ..oci.record import Record
+from . import whiteouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..oci.compression import Reader
+
+UNPACKER = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/libexec/pyrunc-unpack"
+
+_CHUNK_BYTES = 1 << 20
+_PIPE_BYTES = 1 << 20
+_PACKET_BYTES = 1 << 18
+# Descriptors are moved out of the way of those that the child gets (0 to 5).
+_ABOVE = 16
+_RATIO_LIMIT = 250
+_RATIO_FREE_BYTES = 4 << 30
+
+# By number, as in csrc/unpack.h; 1 is a system call's errno.
+_FAILURES = {
+    2: "the archive ends in the middle",
+    3: "a header's checksum is wrong",
+    4: "a number in its header is malformed",
+    5: "its size is impossible",
+    6: "its type is unknown",
+    7: "its name is empty",
+    8: "there is a NUL in its name",
+    9: "its name climbs with '..'",
+    10: "its name is too long",
+    11: "the root may only be a directory",
+    12: "it is no proper whiteout",
+    13: "its parent is no directory",
+    14: "too many levels of symbolic links",
+    15: "its hard link's target is not in the layer",
+    16: "it is a hard link to itself",
+    17: "it is a hard link to a directory",
+    18: "its owner is impossible",
+    19: "its device number is impossible",
+    20: "a pax record is malformed",
+    21: "its extended headers are too large or too many",
+    22: "its map of holes is malformed",
+    23: "there is an entry behind a block of zeros",
+    24: "the layer is larger than the limit",
+    25: "the layer has more entries than the limit",
+    26: "the disk is almost full",
+    27: "its tables need too much memory",
+    28: "the unpacker could not confine itself",
+    29: "it has content and may have none",
+}
+# What the host lacks, not what the archive did.
+_HOST_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
+
+
+class Limits(Record):
+    """What a layer may cost before it is refused."""
+
+    layer_bytes: int = 256 << 30
+    entries: int = 20_000_000
+    reserve_bytes: int = 32 << 20  # of the disk that stay free
+
+
+class Report(Record):
+    """What the unpacker said; names as they are on disk."""
+
+    entries: int
+    content_bytes: int
+    is_root_explicit: bool
+    is_root_opaque: bool
+    implied: tuple[bytes, ...] = ()
+    links: tuple[tuple[bytes, bytes], ...] = ()
+    xattrs_skipped: int = 0
+    has_end: bool = True
+
+    def needs_below(self) -> bool:
+        """Tell whether the tree is unfinished without the layers below."""
+        return bool(self.implied or self.links)
+
+
+class Applied(Record):
+    """One layer that was read to its end."""
+
+    diff_id: str
+    digest: str
+    size: int
+    compression: str
+    report: Report | None  # None: nothing was unpacked
+
+
+class Target(Record):
+    """Where the bytes go: into a tree, a blob, both or none."""
+
+    holder: str = ""  # a directory; gets tree/ and removed/
+    blob: str = ""
+    lock_fd: int = -1  # kept open by the unpacker
+
+
+def apply(
+    source: Reader,
+    target: Target,
+    subject: str,
+    *,
+    limits: Limits,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Applied:
+    """Read a layer once: hash it as it is and decompressed, keep it, unpack it.
+
+    The digests are only reported: the caller compares them, and throws everything away if they are
+    not what they must be.
+    Raises: UnsafeArchive, IntegrityError, KernelError; then target is garbage.
+    """
+    intake = _Intake(source, target.blob)
+    child = _Child.start(target, limits, subject) if target.holder else None
+    try:
+        start = intake.peek(MAGIC_BYTES)
+        compression = detect(start)
+        plain = decompressed(compression, intake, subject)
+        feed = _Feed(child.stdin_fd if child else -1, intake, limits, is_cancelled, subject)
+        feed.run(plain, is_compressed=compression != PLAIN)
+        intake.drain()
+        report = child.finish() if child else None
+    except BaseException:
+        if child:
+            child.kill()
+        raise
+    finally:
+        intake.close()
+    digest = f"sha256:{intake.digest.hexdigest()}"
+    return Applied(
+        diff_id=digest if compression == PLAIN else f"sha256:{feed.digest.hexdigest()}",
+        digest=digest,
+        size=intake.size,
+        compression=compression,
+        report=report,
+    )
+
+
+class _Intake:
+    """The bytes as they come: hashed, and written to the blob."""
+
+    def __init__(self, source: Reader, blob: str) -> None:
+        self._source = source
+        self._start = b""
+        self._blob_fd = -1
+        if blob:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._blob_fd = os.open(blob, flags, 0o600)
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def peek(self, size: int) -> bytes:
+        buffer = memoryview(bytearray(size))
+        count = 0
+        while count < size and (got := self._read(buffer[count:])):
+            count += got
+        self._start = bytes(buffer[:count])
+        return self._start
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self._start:
+            count = min(len(buffer), len(self._start))
+            buffer[:count] = self._start[:count]
+            self._start = self._start[count:]
+            return count
+        return self._read(buffer)
+
+    def drain(self) -> None:
+        """Read what a decoder left: it belongs to the blob, and to its digest."""
+        buffer = memoryview(bytearray(_CHUNK_BYTES))
+        while self._read(buffer):
+            pass
+
+    def close(self) -> None:
+        if self._blob_fd >= 0:
+            os.close(self._blob_fd)
+            self._blob_fd = -1
+
+    def _read(self, buffer: memoryview) -> int:
+        count = self._source.readinto(buffer)
+        view = buffer[:count]
+        self.digest.update(view)
+        self.size += count
+        while self._blob_fd >= 0 and view:
+            view = view[os.write(self._blob_fd, view) :]
+        return count
+
+
+class _Feed:
+    """From the plain stream into the pipe."""
+
+    def __init__(
+        self,
+        pipe_fd: int,
+        intake: _Intake,
+        limits: Limits,
+        is_cancelled: Callable[[], bool],
+        subject: str,
+    ) -> None:
+        self._pipe_fd = pipe_fd
+        self._intake = intake
+        self._limits = limits
+        self._is_cancelled = is_cancelled
+        self._subject = subject
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def run(self, plain: Reader, *, is_compressed: bool) -> None:
+        buffer = memoryview(bytearray(_CHUNK_BYTES))
+        while count := plain.readinto(buffer):
+            view = buffer[:count]
+            if is_compressed:
+                self.digest.update(view)
+            self.size += count
+            self._check()
+            if not self._write(view):
+                return
+
+    def _write(self, view: memoryview) -> bool:
+        try:
+            while self._pipe_fd >= 0 and view:
+                view = view[os.write(self._pipe_fd, view) :]
+        except BrokenPipeError:
+            return False  # its report says why
+        return True
+
+    def _check(self) -> None:
+        if self._is_cancelled():
+            raise Interrupted("interrupted", signal=signal.SIGINT)
+        too_dense = self.size > _RATIO_FREE_BYTES + self._intake.size * _RATIO_LIMIT
+        if self.size > self._limits.layer_bytes or too_dense:
+            raise UnsafeArchive(
+                f"cannot unpack {self._subject}: {self.size} bytes came out of"
+                f" {self._intake.size}, and more to come",
+                entry="",
+                subject=self._subject,
+            )
+
+
+class _Child:
+    """One running unpacker."""
+
+    def __init__(self, pid: int, stdin_fd: int, report: socket.socket, target: Target) -> None:
+        self._pid = pid
+        self._report = report
+        self._target = target
+        self._subject = ""
+        self.stdin_fd = stdin_fd
+
+    @classmethod
+    def start(cls, target: Target, limits: Limits, subject: str) -> _Child:
+        for name, mode in (("tree", 0o755), ("removed", 0o700)):
+            os.mkdir(f"{target.holder}/{name}", mode)
+            os.chmod(f"{target.holder}/{name}", mode)
+        held: list[int] = []
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        with contextlib.suppress(PermissionError):  # pipes used up; a small one is only slower
+            fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            holder_fd = os.open(target.holder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            held += [holder_fd, null_fd]
+            lock_fd = target.lock_fd if target.lock_fd >= 0 else null_fd
+            wanted = (read_fd, null_fd, null_fd, theirs.fileno(), holder_fd, lock_fd)
+            moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in wanted]
+            held += moved
+            pid = os.posix_spawn(
+                UNPACKER,
+                [UNPACKER, *map(str, (limits.layer_bytes, limits.entries, limits.reserve_bytes))],
+                {},
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(moved)],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
+            )
+        except BaseException:
+            os.close(write_fd)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(read_fd)
+            for fd in held:
+                os.close(fd)
+        child = cls(pid, write_fd, ours, target)
+        child._subject = subject
+        return child
+
+    def finish(self) -> Report:
+        """Let the unpacker end, and return its report.  Raises what it said."""
+        self._close_stdin()
+        try:
+            report = self._read_report()
+        finally:
+            self._report.close()
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        if report is None or status != 0:
+            raise KernelError(
+                "unpack",
+                errno=errno.ECHILD,
+                subject=self._subject,
+                why=f"the unpacker ended without a report (wait status {status})",
+            )
+        return report
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._close_stdin()
+        self._report.close()
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _close_stdin(self) -> None:
+        if self.stdin_fd >= 0:
+            os.close(self.stdin_fd)
+            self.stdin_fd = -1
+
+    def _read_report(self) -> Report | None:
+        device = os.stat(self._target.holder).st_dev
+        implied: list[bytes] = []
+        links: list[tuple[bytes, bytes]] = []
+        while True:
+            packet, fds, _, _ = socket.recv_fds(self._report, _PACKET_BYTES, 1)
+            try:
+                for fd in fds:
+                    whiteouts.mark_opaque(fd, device)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            kind, body = packet[:1], packet[1:]
+            if kind == b"D":
+                implied.append(body)
+            elif kind == b"H":
+                name, _, goal = body.partition(b"\0")
+                links.append((name, goal))
+            elif kind == b"F":
+                return _report(body, implied, links)
+            elif kind == b"E":
+                raise _failure(body, self._subject)
+            elif not packet:
+                return None
+
+
+def _report(body: bytes, implied: list[bytes], links: list[tuple[bytes, bytes]]) -> Report:
+    entries, content, root, opaque, xattrs, ended, _ = (int(word) for word in body.split())
+    return Report(
+        entries=entries,
+        content_bytes=content,
+        is_root_explicit=bool(root),
+        is_root_opaque=bool(opaque),
+        implied=tuple(implied),
+        links=tuple(links),
+        xattrs_skipped=xattrs,
+        has_end=bool(ended),
+    )
+
+
+def _failure(body: bytes, subject: str) -> Exception:
+    raw_why, raw_errno, raw_offset, name = body.split(b" ", 3)
+    why, number = int(raw_why), int(raw_errno)
+    entry = name.decode("utf-8", "backslashreplace")
+    about = f"entry {entry!r}: " if entry else ""
+    place = f"offset {int(raw_offset)}"
+    if why in (26, 28) or (why == 1 and number in _HOST_ERRORS):
+        return KernelError(
+            "unpack",
+            errno=number,
+            subject=subject,
+            why=f"{about}{_FAILURES.get(why) or errno_reason(number)}",
+            hint="make room below --root" if number == errno.ENOSPC else None,
+        )
+    words = _FAILURES.get(why) or f"{errno_reason(number)} ({errno_name(number)})"
+    return UnsafeArchive(
+        f"cannot unpack {subject}: {about}{words} ({place})", entry=entry, subject=subject
+    )

@@ -1,0 +1,63 @@
+"""Where is something built before its rename, and who cleans up after a crash?
+
+A workspace is a directory below `tmp` whose descriptor holds an flock.  The kernel drops the lock
+when the last holder dies (the unpackers hold it too), and then `collect.sweep` of the next command
+removes the directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .atomic import make_directory, remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ..paths import Paths
+
+# Names what will have been renamed into the store, before it is.
+INTENT = "intent.json"
+
+
+class Workspace:
+    """A temporary directory of the store's filesystem; gone when the block ends."""
+
+    def __init__(self, paths: Paths) -> None:
+        """Make nothing yet."""
+        self._parent = paths.temporary()
+        self.path = f"{self._parent}/{os.urandom(8).hex()}"
+        self.lock_fd = -1
+
+    def __enter__(self) -> Self:
+        """Make the directory, locked from its first moment on."""
+        make_directory(self._parent)
+        parent_fd = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Keeps a sweep from seeing the directory before it is locked.
+            fcntl.flock(parent_fd, fcntl.LOCK_SH)
+            os.mkdir(self.path, 0o700)
+            self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
+        finally:
+            os.close(parent_fd)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the directory with all that is still in it."""
+        remove_tree(self.path)
+        os.close(self.lock_fd)
+
+    def subdirectory(self, name: str) -> str:
+        """Make a directory in it."""
+        path = f"{self.path}/{name}"
+        os.mkdir(path, 0o700)
+        return path
