@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.harness.peers import Docker, Podman
 from tests.harness.engine import Engine
+from tests.harness.peers import Docker, Podman
 from tests.images import debian_node
 
 SIZE_BYTES = 4 << 30

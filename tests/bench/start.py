@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.harness.peers import Docker, Podman
 from tests.harness.engine import Engine
+from tests.harness.peers import Docker, Podman
 from tests.images import busybox
 
 WORDS = ["busybox", "true"]
