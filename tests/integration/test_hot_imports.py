@@ -16,7 +16,7 @@ ALLOWED = {
     "abc", "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "errno", "fcntl",
     "genericpath", "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys",
     "time", "zipimport", "_cffi_backend", "termios", "tty", "math", "binascii", "_socket", "array",
-    "_posixsubprocess", "_bisect", "_random",
+    "_posixsubprocess", "_bisect", "_random", "_blake2",
 }  # fmt: skip
 
 CODE = """

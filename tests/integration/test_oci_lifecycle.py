@@ -1,0 +1,332 @@
+"""Does pyrunc-oci behave as engines expect an OCI runtime to?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
+
+
+@pytest.fixture
+def bundle(directory: Path) -> Bundle:
+    return Bundle(directory)
+
+
+@pytest.fixture
+def oci(directory: Path) -> Runtime:
+    return pyrunc_oci(directory)
+
+
+@pytest.fixture
+def name(oci: Runtime) -> Iterator[str]:
+    container_id = f"t{uuid.uuid4().hex[:8]}"
+    yield container_id
+    oci("delete", "--force", container_id)
+    assert not cgroups_named(container_id)
+
+
+def test_lifecycle_goes_from_created_to_stopped(bundle: Bundle, oci: Runtime, name: str) -> None:
+    pid_file = bundle.directory / "pid"
+    oci.create(bundle.write("sleep", "100"), name, "--pid-file", str(pid_file))
+    state = oci.state(name)
+    assert state["status"] == "created"
+    assert pid_file.read_bytes() == str(state["pid"]).encode()
+    assert Path(f"/proc/{state['pid']}/comm").read_text() == "pyrunc:init\n"
+
+    oci("start", name, check=True)
+    assert oci.state(name)["status"] == "running"
+    assert Path(f"/proc/{state['pid']}/comm").read_text() == "sleep\n"
+
+    oci("kill", name, "KILL", check=True)
+    assert oci.wait_for(name, "stopped")["pid"] == 0
+    oci("delete", name, check=True)
+    assert not (oci.root / name).exists()
+
+
+def test_state_names_bundle_rootfs_and_annotations(bundle: Bundle, oci: Runtime, name: str) -> None:
+    bundle.spec["annotations"] = {"org.example.key": "value"}
+    oci.create(bundle.write("true"), name)
+    state = oci.state(name)
+    assert state["id"] == name
+    assert state["bundle"] == str(bundle.path.resolve())
+    assert state["rootfs"] == str(bundle.rootfs.resolve())
+    assert state["annotations"] == {"org.example.key": "value"}
+    assert state["ociVersion"].startswith("1.")
+
+
+def test_container_process_is_orphaned_to_the_callers_subreaper(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    oci.create(bundle.write("true"), name)
+    status = Path(f"/proc/{oci.state(name)['pid']}/status").read_text()
+    parent = int(status.split("PPid:")[1].split()[0])
+    assert Path(f"/proc/{parent}/comm").read_text().strip() not in ("pyrunc:monitor", "python3")
+
+
+def test_started_container_holds_no_foreign_descriptor(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    leaked = os.open("/", os.O_RDONLY)
+    try:
+        line = [oci.program, "--root", oci.root, "create", "-b", bundle.write("sleep", "9"), name]
+        subprocess.run(line, stdin=subprocess.DEVNULL, pass_fds=(leaked,), check=True, timeout=60)
+    finally:
+        os.close(leaked)
+    oci("start", name, check=True)
+    assert sorted(os.listdir(f"/proc/{oci.state(name)['pid']}/fd")) == ["0", "1", "2"]
+
+
+def test_preserved_descriptors_are_3_and_above(bundle: Bundle, oci: Runtime, name: str) -> None:
+    for word in ("one", "two"):
+        (bundle.directory / word).write_text(word)
+    command = f'exec 3<{bundle.directory}/one 4<{bundle.directory}/two; exec "$@"'
+    line = [oci.program, "--root", oci.root, "run", "--preserve-fds=2", "-b"]
+    bundle.write("sh", "-c", "cat /proc/self/fd/3 /proc/self/fd/4; ls /proc/self/fd")
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, "sh", *map(str, line), str(bundle.path), name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("onetwo0\n1\n2\n3\n4\n"), (done.stdout, done.stderr)
+
+
+def test_start_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
+    oci.create(bundle.write("sleep", "9"), name)
+    oci("start", name, check=True)
+    again = oci("start", name)
+    assert again.returncode == 1
+    assert "cannot start an already running container" in again.stderr
+
+
+def test_start_of_a_dead_container_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
+    oci.create(bundle.write("true"), name)
+    os.kill(oci.state(name)["pid"], signal.SIGKILL)
+    oci.wait_for(name, "stopped")
+    done = oci("start", name)
+    assert done.returncode == 1
+    assert "cannot start a container that has stopped" in done.stderr
+
+
+def test_running_container_is_deleted_by_force_only(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    oci.create(bundle.write("sleep", "9"), name)
+    oci("start", name, check=True)
+    done = oci("delete", name)
+    assert f"cannot delete container {name} that is not stopped: running" in done.stderr
+    oci("delete", "--force", name, check=True)
+    assert "does not exist" in oci("state", name).stderr
+
+
+def test_created_container_is_deleted_without_force(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    oci.create(bundle.write("sleep", "9"), name)
+    pid = oci.state(name)["pid"]
+    oci("delete", name, check=True)
+    assert not Path(f"/proc/{pid}/ns/mnt").exists()
+
+
+@pytest.mark.parametrize("verb", ["start", "state", "kill", "delete"])
+def test_missing_container_does_not_exist(oci: Runtime, verb: str) -> None:
+    done = oci(verb, "nobody")
+    assert done.returncode == 1
+    assert "container does not exist" in done.stderr
+
+
+def test_delete_force_of_a_missing_container_is_silent(oci: Runtime) -> None:
+    done = oci("delete", "--force", "nobody")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_kill_of_a_stopped_container_says_not_running(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    oci.create(bundle.write("true"), name)
+    oci("start", name, check=True)
+    oci.wait_for(name, "stopped")
+    done = oci("kill", name, "15")
+    assert (done.returncode, "container not running" in done.stderr) == (1, True)
+    assert oci("kill", "--all", name, "9").returncode == 0
+
+
+def test_kill_all_reaches_every_process_without_a_pid_namespace(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.linux["namespaces"] = [n for n in bundle.linux["namespaces"] if n["type"] != "pid"]
+    oci.create(bundle.write("sh", "-c", "sleep 77 & sleep 77"), name)
+    oci("start", name, check=True)
+    deadline = time.monotonic() + 5
+    procs = Path(cgroups_named(name)[0]) / "cgroup.procs"
+    while len(procs.read_text().split()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(oci.state(name)["pid"], signal.SIGKILL)
+    oci.wait_for(name, "stopped")
+    oci("kill", "--all", name, "9", check=True)
+    deadline = time.monotonic() + 5
+    while procs.read_text().split() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not procs.read_text().split()
+
+
+def test_same_id_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
+    oci.create(bundle.write("sleep", "9"), name)
+    done = oci("create", "--bundle", bundle.path, name)
+    assert "container with given ID already exists" in done.stderr
+    assert oci.state(name)["status"] == "created"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("nosuch", 'exec: "nosuch": executable file not found in $PATH'),
+        ("/bin/nosuch", "no such file or directory"),
+        ("/etc", "permission denied"),
+        ("/etc/passwd", "permission denied"),
+    ],
+)
+def test_missing_command_is_told_by_create(
+    bundle: Bundle, oci: Runtime, name: str, command: str, words: str
+) -> None:
+    log = bundle.directory / "log.json"
+    done = oci(*("--log", log, "--log-format=json", "create", "-b", bundle.write(command), name))
+    assert done.returncode == 1
+    assert words in done.stderr
+    (line,) = log.read_text().splitlines()
+    record = json.loads(line)
+    assert (record["level"], words in record["msg"]) == ("error", True)
+    assert not (oci.root / name).exists()
+
+
+def test_bundle_without_config_or_rootfs_is_refused(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    done = oci("create", "--bundle", bundle.directory, name)
+    assert "JSON specification file config.json not found" in done.stderr
+    bundle.write("true")
+    shutil.rmtree(bundle.rootfs)
+    done = oci("create", "--bundle", bundle.path, name)
+    assert "invalid rootfs" in done.stderr
+    assert "no such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "a b", "x" * 2000, "ä"])
+def test_bad_id_is_refused(bundle: Bundle, oci: Runtime, bad: str) -> None:
+    done = oci("create", "--bundle", bundle.write("true"), bad)
+    assert done.returncode == 1
+    assert "invalid container ID format" in done.stderr or "cannot be empty" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["exec", "x", "sh"], ["pause", "x"], ["list"], ["features"]])
+def test_command_that_is_not_there_yet_says_so(oci: Runtime, arguments: list[str]) -> None:
+    done = oci(*arguments)
+    assert (done.returncode, "not supported yet" in done.stderr) == (1, True)
+
+
+def test_flag_that_is_not_there_yet_says_so(bundle: Bundle, oci: Runtime, name: str) -> None:
+    done = oci("create", "--no-pivot", "-b", bundle.write("true"), name)
+    assert (done.returncode, "not supported yet" in done.stderr) == (1, True)
+    assert "flag provided but not defined" in oci("create", "--nonsense", name).stderr
+
+
+def test_hook_is_refused_by_its_path_in_the_document(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.spec["hooks"] = {"prestart": [{"path": "/bin/true"}]}
+    done = oci("create", "-b", bundle.write("true"), name)
+    assert "hooks is not supported yet" in done.stderr
+    assert not (oci.root / name).exists()
+
+
+def test_console_socket_gets_the_master(bundle: Bundle, oci: Runtime, name: str) -> None:
+    bundle.spec["process"]["terminal"] = True
+    path = bundle.directory / ("long" * 30)
+    path.mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    descriptor = os.open(path, os.O_PATH)
+    listener.bind(f"/proc/self/fd/{descriptor}/console")
+    os.close(descriptor)
+    listener.listen(1)
+    listener.settimeout(20)
+    oci.create(bundle.write("tty"), name, "--console-socket", str(path / "console"))
+    connection, _ = listener.accept()
+    _, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
+    oci("start", name, check=True)
+    assert os.read(descriptors[0], 100) == b"/dev/pts/0\r\n"
+    os.close(descriptors[0])
+
+
+def test_terminal_without_console_socket_is_refused(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.spec["process"]["terminal"] = True
+    done = oci("create", "-b", bundle.write("sh"), name)
+    assert "cannot allocate tty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$; sleep 9", None)]
+)
+def test_run_returns_the_containers_exit_code(
+    bundle: Bundle, oci: Runtime, name: str, command: str, code: int | None
+) -> None:
+    done = oci("run", "-b", bundle.write("sh", "-c", command), name)
+    if code is not None:
+        assert (done.returncode, done.stderr) == (code, "")
+    assert not (oci.root / name).exists() or code is None
+
+
+def test_run_passes_signals_on(bundle: Bundle, oci: Runtime, name: str) -> None:
+    script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    line = [oci.program, "--root", oci.root, "run", "-b", bundle.write("sh", "-c", script), name]
+    process = subprocess.Popen([*map(str, line)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 9
+    process.stdout.close()
+
+
+def test_run_detached_leaves_it_running(bundle: Bundle, oci: Runtime, name: str) -> None:
+    line = [oci.program, "--root", oci.root, "run", "-d", "-b", bundle.write("sleep", "9"), name]
+    subprocess.run(line, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert oci.state(name)["status"] == "running"
+
+
+def test_version_has_the_lines_that_engines_parse(oci: Runtime) -> None:
+    lines = oci("--version", check=True).stdout.splitlines()
+    assert lines[0].startswith("pyrunc-oci version ")
+    assert lines[1].startswith("commit: ")
+    assert lines[2].startswith("spec: 1.")
+
+
+def test_commands_work_without_environment(bundle: Bundle, oci: Runtime, name: str) -> None:
+    oci.create(bundle.write("sleep", "9"), name)
+    assert oci("state", name, env={}, check=True).stdout
+    oci("kill", name, "9", env={}, check=True)
+    oci.wait_for(name, "stopped")
+    oci("delete", "--force", name, env={}, check=True)
+
+
+def test_leftover_cgroup_of_the_same_name_does_not_stop_a_container(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    freezer = Path("/sys/fs/cgroup/freezer/pyrunc")
+    if not freezer.parent.is_dir():
+        pytest.skip("no freezer hierarchy")
+    left = freezer / name
+    left.mkdir(parents=True)
+    (left / "freezer.state").write_text("FROZEN")
+    assert oci("run", "-b", bundle.write("true"), name).returncode == 0
