@@ -107,7 +107,9 @@ class Launch:
         try:
             packet, ancillary, _, _ = self._socket.recvmsg(PACKET_BYTES, 64, MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
-            return None
+            # Kernel: said once when the other end closed with input of ours unread; what it sent
+            # before is still there.
+            packet, ancillary, _, _ = self._socket.recvmsg(PACKET_BYTES, 64, MSG_CMSG_CLOEXEC)
         kind = packet[:1]
         if kind in (b"1", b"2"):
             return Output(stream=packet[0] - 48, data=packet[1:])

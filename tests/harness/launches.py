@@ -111,7 +111,7 @@ def rooted(root: Path, *mounts: Step) -> list[Step]:
         Step(kind="bind-rootfs", path=str(root)),
         filesystem("proc", "/proc"),
         filesystem("tmpfs", "/dev", "mode=755", attributes=2),
-        filesystem("devpts", "/dev/pts", "newinstance", "ptmxmode=0666", "mode=0620"),
+        filesystem("devpts", "/dev/pts", "newinstance", "ptmxmode=0666", attributes=2 | 8),
         Step(kind="make-node", target="/dev/null", a=0o20666, b=0x103, data=bytes(8)),
         *mounts,
         Step(kind="pivot-root", target=str(root)),
