@@ -68,6 +68,7 @@ int set_attributes(int mount_fd, uint64_t set, uint64_t clear, unsigned flags);
 /* netlink.c; for the parent as well */
 int netlink_open(void);
 int netlink_transact(int fd, const void *messages, uint32_t size);
+int netlink_link_state(int fd, const void *message, uint32_t size);
 
 /* step_identity.c; the first two for the parent as well */
 int join_namespace(int fd, const char *path, int type, uint64_t *inode);

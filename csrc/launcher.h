@@ -39,6 +39,7 @@ enum step_kind {
     /* parent */
     STEP_WRITE_ID_MAP,
     STEP_CREATE_VETH,
+    STEP_AWAIT_LINK,
     STEP_RELEASE,
     /* child: identity and cgroups */
     STEP_WAIT,

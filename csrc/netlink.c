@@ -1,7 +1,7 @@
-/* netlink.c: how are ready-made rtnetlink messages sent, and their acknowledgements read?
+/* netlink.c: how are ready-made rtnetlink messages sent, and their answers read?
  *
- * The messages are templates that Python patched; each asks for an acknowledgement.  For both
- * worlds: nothing here but system calls.
+ * The messages are templates that Python patched; each asks for an acknowledgement, or for one
+ * link.  For both worlds: nothing here but system calls.
  */
 #define _GNU_SOURCE
 #include "child.h"
@@ -57,4 +57,37 @@ int netlink_transact(int fd, const void *messages, uint32_t size)
         wanted--;
     }
     return 0;
+}
+
+/* Return the state of a link as the answer tells it, 0 (IF_OPER_UNKNOWN) if it does not. */
+static int find_state(const struct nlmsghdr *header, size_t length)
+{
+    size_t offset = NLMSG_SPACE(sizeof(struct ifinfomsg));
+    while (offset + sizeof(struct rtattr) < length) {
+        const struct rtattr *attribute = (const void *)((const char *)header + offset);
+        if (attribute->rta_type == IFLA_OPERSTATE)
+            return *(const uint8_t *)(attribute + 1);
+        if (attribute->rta_len < sizeof *attribute)
+            break;
+        offset += RTA_ALIGN(attribute->rta_len);
+    }
+    return 0;
+}
+
+/* Ask for one link and return its state, IF_OPER_*, or -errno. */
+int netlink_link_state(int fd, const void *message, uint32_t size)
+{
+    _Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];
+    const struct nlmsghdr *header = (const void *)answer;
+
+    if (syscall(SYS_sendto, fd, message, (size_t)size, 0, NULL, 0) < 0)
+        return -errno;
+    long length = syscall(SYS_recvfrom, fd, answer, sizeof answer, 0, NULL, NULL);
+    if (length < 0)
+        return -errno;
+    if ((size_t)length < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+        return -EBADMSG;
+    if (header->nlmsg_type == NLMSG_ERROR)
+        return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+    return find_state(header, (size_t)length);
 }

@@ -39,6 +39,7 @@ KINDS: dict[str, str] = {
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
     "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
+    "await-link": "wait for link",  # target=interface, data=message asking for it, a=patience in ms
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
     # child: identity and cgroups
     "wait": "wait for the host",  # a=barrier number
@@ -163,8 +164,8 @@ class Job(Record):
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
 _NAMED_BY_KIND = frozenset(
-    {"create-veth", "add-address", "add-route", "attach-rootfs", "bind-rootfs", "pivot-root"}
-    | {"await-start", "join-namespace", "execute"}
+    {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
+    | {"pivot-root", "await-start", "join-namespace", "execute"}
 )
 
 

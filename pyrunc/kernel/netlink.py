@@ -48,10 +48,12 @@ with _package_without_its_init("pyroute2"):
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_REQUEST = 1
 _REQUEST_ACK = 1 | 4
 _REQUEST_DUMP = 1 | 0x300
 _CREATE_EXCLUSIVE = 0x400 | 0x200
 _IFF_UP = 1
+_SKIP_STATISTICS = 8
 _TABLE_MAIN = 254
 _TABLE_LOCAL = 255
 _PROTOCOL_BOOT = 3
@@ -208,6 +210,15 @@ def encode_veth(
 def encode_link_up(index: int) -> bytes:
     """Return the message that brings an interface up."""
     return _encoded(_link_up(index))
+
+
+def encode_link_question(index: int) -> bytes:
+    """Return the message that asks for an interface, without its statistics."""
+    message = _message(ifinfmsg, _RTM_GETLINK, 0)
+    message["header"]["flags"] = _REQUEST
+    message["index"] = index
+    message["attrs"] = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
+    return _encoded(message)
 
 
 def encode_address(*, index: int, address: str, prefix_length: int, broadcast: str) -> bytes:

@@ -71,6 +71,7 @@ def messages(network: Network, endpoint: Endpoint) -> NetworkMessages:
     """Return what the launcher sends to make the cable, and the settings of eth0."""
     patched = veth.patched(
         network.template,
+        bridge=network.definition.bridge,
         host_interface=endpoint.host_interface,
         host_index=endpoint.host_index,
         mac=bytes.fromhex(endpoint.mac.replace(":", "")),
@@ -91,6 +92,7 @@ def preview() -> NetworkMessages:
             ("set-link-up", veth.INTERFACE, b""),
             ("add-route", "default via (the bridge)", b""),
         ),
+        awaited=(("(a new name)", b""), ("(the bridge)", b"")),
         sysctls=_sysctls(),
     )
 

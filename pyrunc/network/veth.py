@@ -44,6 +44,9 @@ class Template(Record):
     address_offsets: tuple[int, ...]
     link_up: bytes
     route: bytes
+    question: bytes  # for the host end
+    question_offset: int
+    bridge_question: bytes
 
 
 def compile_template(*, bridge_index: int, subnet: str, gateway: str) -> Template:
@@ -60,6 +63,7 @@ def compile_template(*, bridge_index: int, subnet: str, gateway: str) -> Templat
         peer_mac=_MAC_MARK.hex(":"),
         pid=_PID_MARK,
     )
+    question = netlink.encode_link_question(_INDEX_MARK)
     address = netlink.encode_address(
         index=INTERFACE_INDEX,
         address=address_text(int.from_bytes(_ADDRESS_MARK, "big")),
@@ -76,12 +80,16 @@ def compile_template(*, bridge_index: int, subnet: str, gateway: str) -> Templat
         address_offsets=tuple(_offsets(address, _ADDRESS_MARK)),
         link_up=netlink.encode_link_up(INTERFACE_INDEX),
         route=netlink.encode_default_route(index=INTERFACE_INDEX, gateway=gateway),
+        question=question,
+        question_offset=_only(question, _native_u32(_INDEX_MARK)),
+        bridge_question=netlink.encode_link_question(bridge_index),
     )
 
 
 def patched(
     template: Template,
     *,
+    bridge: str,
     host_interface: str,
     host_index: int,
     mac: bytes,
@@ -102,6 +110,8 @@ def patched(
     raw_address = address_number(address).to_bytes(4, "big")
     for offset in template.address_offsets:
         message[offset : offset + 4] = raw_address
+    question = bytearray(template.question)
+    pack_into("=I", question, template.question_offset, host_index)
     return NetworkMessages(
         veth=bytes(veth),
         veth_pid_offset=template.pid_offset,
@@ -112,6 +122,7 @@ def patched(
             ("set-link-up", INTERFACE, template.link_up),
             ("add-route", f"default via {gateway}", template.route),
         ),
+        awaited=((host_interface, bytes(question)), (bridge, template.bridge_question)),
     )
 
 
@@ -150,7 +161,7 @@ def to_document(template: Template) -> dict[str, Any]:
 def from_document(document: Mapping[str, Any]) -> Template:
     """Take back what `to_document` gave."""
     values = dict(document)
-    for field in ("veth", "address", "link_up", "route"):
+    for field in ("veth", "address", "link_up", "route", "question", "bridge_question"):
         values[field] = bytes.fromhex(values[field])
     values["address_offsets"] = tuple(values["address_offsets"])
     return Template(**values)

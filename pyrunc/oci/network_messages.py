@@ -27,11 +27,13 @@ class NetworkMessages(Record):
     byte order) goes to `veth_pid_offset` before; empty where lo is the only interface.  `child` are
     sent in order by the container's first process, each as (kind of step, target in words,
     message): ("set-link-up", "lo", …), ("add-address", "10.88.0.2/16 dev eth0", …),
-    ("add-route", "default via 10.88.0.1", …).
+    ("add-route", "default via 10.88.0.1", …).  `awaited` are (interface, message that asks for it):
+    links of the host that have to be up before the command starts.
     """
 
     host_interface: str = ""
     veth: bytes = b""
     veth_pid_offset: int = 0
     child: tuple[tuple[str, str, bytes], ...] = ()
+    awaited: tuple[tuple[str, bytes], ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()  # of the interface, set once it is there

@@ -22,6 +22,7 @@ from .plan_identity import oom_score_steps, process_steps
 from .plan_mounts import MountPlanner, cgroup_path
 from .plan_namespaces import (
     ID_MAPS_WRITTEN,
+    NETWORK_CARRIES,
     NETWORK_READY,
     child_joins,
     host_joins,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from .plan_namespaces import Namespaces
 
 __all__ = ["LaunchContext", "compile_plan"]
+
+# A slow machine may need a while to come to its network; a bridge that is down never gets there.
+_LINK_PATIENCE_MS = 2000
 
 
 def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) -> LaunchPlan:
@@ -125,7 +129,7 @@ def _cpuset_steps(directory: str, facts: HostFacts) -> list[Step]:
 
 
 def _parent_network_steps(context: LaunchContext) -> list[Step]:
-    """Plug the cable in while the child mounts."""
+    """Plug the cable in while the child mounts, and see that it carries before the command runs."""
     network = context.network
     if network is None:
         return []
@@ -138,6 +142,18 @@ def _parent_network_steps(context: LaunchContext) -> list[Step]:
             a=network.veth_pid_offset,
         ),
         Step(kind="release", stage=PARENT, a=NETWORK_READY),
+        *(
+            Step(
+                kind="await-link",
+                stage=PARENT,
+                target=interface,
+                data=question,
+                a=_LINK_PATIENCE_MS,
+                flags=OPTIONAL,
+            )
+            for interface, question in network.awaited
+        ),
+        Step(kind="release", stage=PARENT, a=NETWORK_CARRIES),
     ]
 
 
@@ -181,7 +197,10 @@ def _root_steps(
             steps.append(Step(kind=kind, target=spec[key], data=spec[key].encode()))
     steps += _network_steps(namespaces, context)
     steps += _sysctl_steps((spec.get("linux") or {}).get("sysctl") or {})
-    return steps + planner.pivot_steps()
+    steps += planner.pivot_steps()
+    if context.network is not None:
+        steps.append(Step(kind="wait", a=NETWORK_CARRIES))
+    return steps
 
 
 def _terminal_step(process: dict[str, Any], context: LaunchContext) -> Step:

@@ -42,6 +42,7 @@ _UNSHARED = CLONE_NEWCGROUP | CLONE_NEWTIME
 # Barriers of a launch: the numbers of `release` and `wait`.
 ID_MAPS_WRITTEN = 1
 NETWORK_READY = 2
+NETWORK_CARRIES = 3
 
 
 class Namespaces(Record):

@@ -50,6 +50,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         " the child mounts",
         "veth(4)",
     ),
+    "await-link": (
+        "a bridge forwards to a new port only after some work of the kernel's: the first packets of"
+        " a command that is quicker would be lost, and sent again a second later",
+        "netdevice(7) IFF_RUNNING; kernel net/core/link_watch.c",
+    ),
     "release": ("the child waits for what was just done outside", "eventfd(2), socketpair(2)"),
     "wait": ("what follows needs work that the launcher does outside", "recv(2)"),
     "die-with-parent": (

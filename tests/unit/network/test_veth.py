@@ -59,6 +59,13 @@ def test_patched_address_is_what_encoding_anew_gives(network: Network) -> None:
     )
 
 
+def test_patched_question_is_what_encoding_anew_gives(network: Network) -> None:
+    assert attach.messages(network, ENDPOINT).awaited == (
+        (ENDPOINT.host_interface, netlink.encode_link_question(ENDPOINT.host_index)),
+        ("pyrunc0", netlink.encode_link_question(77)),
+    )
+
+
 def test_child_messages_follow_the_kernels_order(network: Network) -> None:
     child = attach.messages(network, ENDPOINT).child
 
