@@ -24,6 +24,7 @@ from ..errors import (
 from ..oci.compression import MAGIC_BYTES, PLAIN, decompressed, detect
 from ..oci.record import Record
 from . import whiteouts
+from .blob_writer import BlobWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,10 +168,7 @@ class _Intake:
     def __init__(self, source: Reader, blob: str) -> None:
         self._source = source
         self._start = b""
-        self._blob_fd = -1
-        if blob:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._blob_fd = os.open(blob, flags, 0o600)
+        self._blob = BlobWriter(blob) if blob else None
         self.digest = hashlib.sha256()
         self.size = 0
 
@@ -195,19 +193,20 @@ class _Intake:
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         while self._read(buffer):
             pass
+        if self._blob is not None:
+            self._blob.flush()
 
     def close(self) -> None:
-        if self._blob_fd >= 0:
-            os.close(self._blob_fd)
-            self._blob_fd = -1
+        if self._blob is not None:
+            self._blob.close()
 
     def _read(self, buffer: memoryview) -> int:
         count = self._source.readinto(buffer)
         view = buffer[:count]
         self.digest.update(view)
         self.size += count
-        while self._blob_fd >= 0 and view:
-            view = view[os.write(self._blob_fd, view) :]
+        if self._blob is not None:
+            self._blob.write(view)
         return count
 
 
