@@ -165,7 +165,7 @@ class Job(Record):
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
 _NAMED_BY_KIND = frozenset(
     {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
-    | {"pivot-root", "await-start", "join-namespace", "execute"}
+    | {"pivot-root", "await-start", "join-namespace", "execute", "set-hostname"}
 )
 
 

@@ -24,7 +24,6 @@ from ..errors import (
 from ..oci.compression import MAGIC_BYTES, PLAIN, decompressed, detect
 from ..oci.record import Record
 from . import whiteouts
-from .blob_writer import BlobWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +167,10 @@ class _Intake:
     def __init__(self, source: Reader, blob: str) -> None:
         self._source = source
         self._start = b""
-        self._blob = BlobWriter(blob) if blob else None
+        self._blob_fd = -1
+        if blob:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._blob_fd = os.open(blob, flags, 0o600)
         self.digest = hashlib.sha256()
         self.size = 0
 
@@ -193,20 +195,19 @@ class _Intake:
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         while self._read(buffer):
             pass
-        if self._blob is not None:
-            self._blob.flush()
 
     def close(self) -> None:
-        if self._blob is not None:
-            self._blob.close()
+        if self._blob_fd >= 0:
+            os.close(self._blob_fd)
+            self._blob_fd = -1
 
     def _read(self, buffer: memoryview) -> int:
         count = self._source.readinto(buffer)
         view = buffer[:count]
         self.digest.update(view)
         self.size += count
-        if self._blob is not None:
-            self._blob.write(view)
+        while self._blob_fd >= 0 and view:
+            view = view[os.write(self._blob_fd, view) :]
         return count
 
 

@@ -58,5 +58,5 @@ def test_a_write_to_the_root_is_gone_in_the_next_run(loaded: Engine) -> None:
 
 def test_stdin_reaches_an_interactive_container_byte_for_byte(loaded: Engine) -> None:
     text = "".join(f"line {number}\n" for number in range(20_000))
-    result = loaded("run", "--rm", "-i", "busybox", "cat", stdin=text, check=True)
+    result = loaded("run", "--rm", "-i", "busybox", "cat", input=text, check=True)
     assert result.stdout == text
