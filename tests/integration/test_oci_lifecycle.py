@@ -79,7 +79,15 @@ def test_started_container_holds_no_foreign_descriptor(
 ) -> None:
     leaked = os.open("/", os.O_RDONLY)
     try:
-        line = [oci.program, "--root", oci.root, "create", "-b", bundle.write("sleep", "9"), name]
+        line: list[str | Path] = [
+            oci.program,
+            "--root",
+            oci.root,
+            "create",
+            "-b",
+            bundle.write("sleep", "9"),
+            name,
+        ]
         subprocess.run(line, stdin=subprocess.DEVNULL, pass_fds=(leaked,), check=True, timeout=60)
     finally:
         os.close(leaked)
@@ -91,7 +99,7 @@ def test_preserved_descriptors_are_3_and_above(bundle: Bundle, oci: Runtime, nam
     for word in ("one", "two"):
         (bundle.directory / word).write_text(word)
     command = f'exec 3<{bundle.directory}/one 4<{bundle.directory}/two; exec "$@"'
-    line = [oci.program, "--root", oci.root, "run", "--preserve-fds=2", "-b"]
+    line: list[str | Path] = [oci.program, "--root", oci.root, "run", "--preserve-fds=2", "-b"]
     bundle.write("sh", "-c", "cat /proc/self/fd/3 /proc/self/fd/4; ls /proc/self/fd")
     done = subprocess.run(
         ["/bin/sh", "-c", command, "sh", *map(str, line), str(bundle.path), name],
@@ -290,7 +298,15 @@ def test_run_returns_the_containers_exit_code(
 
 def test_run_passes_signals_on(bundle: Bundle, oci: Runtime, name: str) -> None:
     script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
-    line = [oci.program, "--root", oci.root, "run", "-b", bundle.write("sh", "-c", script), name]
+    line: list[str | Path] = [
+        oci.program,
+        "--root",
+        oci.root,
+        "run",
+        "-b",
+        bundle.write("sh", "-c", script),
+        name,
+    ]
     process = subprocess.Popen([*map(str, line)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -300,7 +316,16 @@ def test_run_passes_signals_on(bundle: Bundle, oci: Runtime, name: str) -> None:
 
 
 def test_run_detached_leaves_it_running(bundle: Bundle, oci: Runtime, name: str) -> None:
-    line = [oci.program, "--root", oci.root, "run", "-d", "-b", bundle.write("sleep", "9"), name]
+    line: list[str | Path] = [
+        oci.program,
+        "--root",
+        oci.root,
+        "run",
+        "-d",
+        "-b",
+        bundle.write("sleep", "9"),
+        name,
+    ]
     subprocess.run(line, check=True, timeout=60, stdin=subprocess.DEVNULL)
     assert oci.state(name)["status"] == "running"
 
