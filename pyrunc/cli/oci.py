@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..kernel.launcher import Launch
-    from ..runtime import lifecycle
     from ..runtime.container_state import StateDirectory
+    from ..runtime.create_container import CreateOptions
 
 NAME = "pyrunc-oci"
 SPEC = "1.2.1"
@@ -260,14 +260,14 @@ def parse(
 
 def _create(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
     del rest
-    from ..runtime import lifecycle
+    from ..runtime import create_container
 
-    lifecycle.create(directory, _create_options(options))
+    create_container.create(directory, _create_options(options))
     return 0
 
 
-def _create_options(options: dict[str, str]) -> lifecycle.CreateOptions:
-    from ..runtime import lifecycle
+def _create_options(options: dict[str, str]) -> CreateOptions:
+    from ..runtime.create_container import CreateOptions
 
     count = options.get("preserve-fds", "0")
     if not (count.isascii() and count.isdigit() and len(count) < 5):
@@ -278,7 +278,7 @@ def _create_options(options: dict[str, str]) -> lifecycle.CreateOptions:
         except OSError as error:
             problem = f"unable to stat preserved-fd {number - 3} (of {count}): {error.strerror}"
             raise InvalidInput(problem) from error
-    return lifecycle.CreateOptions(
+    return CreateOptions(
         bundle=options.get("bundle", "."),
         pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
         console_socket=options.get("console-socket", ""),
@@ -326,14 +326,14 @@ def _delete(directory: StateDirectory, options: dict[str, str], rest: list[str])
 
 def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
     del rest
-    from ..runtime import lifecycle
+    from ..runtime import create_container, lifecycle
 
     chosen = _create_options(options)
     if "detach" in options:
-        lifecycle.create(directory, chosen)
+        create_container.create(directory, chosen)
         lifecycle.start(directory)
         return 0
-    launch = lifecycle.run(directory, chosen)
+    launch = create_container.run(directory, chosen)
     try:
         code = _follow(launch)
     finally:

@@ -1,4 +1,4 @@
-"""What is in an OCI bundle, and what may a container be called?
+"""What is in an OCI bundle?
 
 A bundle is a directory with config.json and usually the root filesystem.
 Source: runtime-spec bundle.md, config.md "Root".
@@ -16,21 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_ID_LIMIT = 1024
-_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _PASSWD_LIMIT_BYTES = 1 << 20
-
-
-def check_id(container_id: str) -> None:
-    """Refuse what is no name of one directory.  Words are runc's, which callers know.
-
-    Raises: InvalidInput.
-    """
-    if not container_id:
-        raise InvalidInput("container id cannot be empty")
-    is_bad = container_id[0] == "." or not _ID_CHARACTERS.issuperset(container_id)
-    if is_bad or len(container_id) > _ID_LIMIT:
-        raise InvalidInput("invalid container ID format", subject=container_id)
 
 
 def read_spec(bundle: str) -> dict[str, Any]:

@@ -8,13 +8,12 @@ waits at.  What it is doing is never stored: the kernel knows.  Source: runtime-
 from __future__ import annotations
 
 import os
+from _signal import pidfd_send_signal
 from errno import ENOENT
 
-from ..errors import AlreadyExists, NotFound, PyruncError
-from ..kernel import syscalls
+from ..errors import AlreadyExists, InvalidInput, NotFound, PyruncError
 from ..oci import document
 from ..oci.record import Record
-from .bundle import check_id
 from .cgroup import cgroup_of, container_cgroups, is_frozen
 
 TYPE_CHECKING = False
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = "/run/pyrunc-oci"
 SPEC_VERSION = "1.2.1"
+
+_ID_LIMIT = 1024
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -125,6 +127,18 @@ class StateDirectory:
         os.rmdir(self.path)
 
 
+def check_id(container_id: str) -> None:
+    """Refuse what is no name of one directory.  Words are runc's, which callers know.
+
+    Raises: InvalidInput.
+    """
+    if not container_id:
+        raise InvalidInput("container id cannot be empty")
+    is_bad = container_id[0] == "." or not _ID_CHARACTERS.issuperset(container_id)
+    if is_bad or len(container_id) > _ID_LIMIT:
+        raise InvalidInput("invalid container ID format", subject=container_id)
+
+
 def default_cgroups(container_id: str) -> ContainerCgroups:
     """Return where the cgroups of a container are whose state was lost, if it asked for no path."""
     from ..kernel.cgroup_layout import read_layout
@@ -172,13 +186,13 @@ def send_signal(pid: int, start_time: int, number: int) -> bool:
     if pid <= 0:
         return False
     try:
-        pidfd = syscalls.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
     except OSError:
         return False
     try:
         if not is_alive(pid, start_time):
             return False
-        syscalls.pidfd_send_signal(pidfd, number)
+        pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return False
     finally:

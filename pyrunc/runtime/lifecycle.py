@@ -1,8 +1,8 @@
-"""How does a bundle become a container, step by step as an engine asks for it?
+"""How does a created container go on, and end?
 
-create makes everything and leaves the container's process waiting at a FIFO, an orphan that the
-caller's subreaper gets; start lets it go on; kill and delete end it.  There is no process of ours
-in between.  Source: runtime-spec runtime.md "Lifecycle"; the words are runc's: engines match them.
+create_container.py left its process waiting at a FIFO, an orphan that the caller's subreaper got;
+start lets it go on; kill and delete end it.  There is no process of ours in between.
+Source: runtime-spec runtime.md "Lifecycle"; the words are runc's: engines match them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ from __future__ import annotations
 import os
 import time
 from _signal import SIGKILL
-from errno import EACCES, EINTR, ENOENT, ENXIO, EPERM
+from errno import EINTR, ENOENT, ENXIO
 from select import POLLERR, poll
 
-from ..errors import InvalidInput, InvalidState, NotFound, PyruncError, errno_name, errno_reason
-from ..kernel import launcher
-from ..kernel.launch_plan import KINDS, Job, step_names
-from ..kernel.probe import probe
-from ..oci.record import Record
-from . import cgroup, seccomp
-from .bundle import find_rootfs, read_spec, with_home
+from ..errors import InvalidState, NotFound, PyruncError
+from . import cgroup
 from .container_state import (
     CREATED,
     PAUSED,
@@ -31,44 +26,9 @@ from .container_state import (
     is_alive,
     send_signal,
 )
-from .plan import compile_plan
-from .plan_context import LaunchContext
-from .validate import validate
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Started, StepRecord
-    from ..kernel.probe import HostFacts
 
 _KILL_SECONDS = 10.0
 _START_SECONDS = 60.0
-
-
-class CreateOptions(Record):
-    """What `create` and `run` are told beside the id."""
-
-    bundle: str = "."
-    pid_file: str = ""
-    console_socket: str = ""
-    preserve_fds: int = 0
-    new_keyring: bool = True
-
-
-def create(directory: StateDirectory, options: CreateOptions) -> None:
-    """Make a container that waits to be started.  On failure nothing is left.
-
-    Raises: PyruncError and its kinds.
-    """
-    launch = _Creation(directory, options)
-    launch.begin(mode="create")
-    try:
-        launch.finish()
-    except BaseException:
-        _undo(directory)
-        raise
 
 
 def start(directory: StateDirectory) -> None:
@@ -147,197 +107,6 @@ def delete(directory: StateDirectory, *, force: bool = False) -> None:
     directory.remove()
 
 
-class _Creation:
-    """One container on its way from a bundle to a process."""
-
-    def __init__(self, directory: StateDirectory, options: CreateOptions) -> None:
-        self.directory = directory
-        self.options = options
-        self.bundle = os.path.realpath(options.bundle)
-        self.spec: dict[str, Any] = {}
-        self.plan: LaunchPlan
-        self.launch: Launch
-        self.state: ContainerState
-
-    def begin(self, *, mode: str) -> None:
-        """Check everything, claim the id, record what will be made, and spawn the launcher."""
-        self.directory.check_free()
-        self.spec = read_spec(self.bundle)
-        rootfs = find_rootfs(self.spec, self.bundle)
-        facts = probe(_cpuset_path(self.spec, self.directory.container_id))
-        validate(self.spec, facts)
-        self._check_terminal(mode)
-        process = self.spec["process"]
-        uid = (process.get("user") or {}).get("uid") or 0
-        process["env"] = with_home(process.get("env") or [], rootfs, uid)
-        waits = mode == "create"
-        context = LaunchContext(
-            container_id=self.directory.container_id,
-            bundle=self.bundle,
-            rootfs=rootfs,
-            seccomp_program=self._seccomp(facts),
-            start_fifo=self.directory.fifo if waits else "",
-            with_monitor=not waits,
-            has_console_socket=bool(self.options.console_socket),
-            new_keyring=self.options.new_keyring,
-            preserved_descriptors=self.options.preserve_fds,
-        )
-        self.plan = compile_plan(self.spec, facts, context)
-        _check_cgroups(cgroup.cgroup_of(self.plan.cgroups))
-        self.directory.make()
-        try:
-            self._spawn(rootfs, mode)
-        except BaseException:
-            self.directory.remove()
-            raise
-
-    def finish(self) -> Started:
-        """Wait until the launch is done, and record the process."""
-        started = self._await_started()
-        self.state = self.state.replace(pid=started.pid, pid_start_time=started.start_time)
-        self.directory.write(self.state)
-        if self.options.pid_file:
-            _write_pid_file(self.options.pid_file, started.pid)
-        return started
-
-    def _check_terminal(self, mode: str) -> None:
-        wants_terminal = bool(self.spec["process"].get("terminal"))
-        if wants_terminal and mode == "create" and not self.options.console_socket:
-            raise InvalidInput(
-                "cannot allocate tty if runc will detach without setting console socket"
-            )
-        if not wants_terminal and self.options.console_socket:
-            raise InvalidInput("cannot use console socket if runc will not detach or allocate tty")
-
-    def _seccomp(self, facts: HostFacts) -> bytes | None:
-        profile = (self.spec.get("linux") or {}).get("seccomp")
-        if not profile:
-            return None
-        cache = f"{self.directory.root}/.seccomp"
-        return seccomp.program(profile, frozenset(), facts, cache)
-
-    def _spawn(self, rootfs: str, mode: str) -> None:
-        kinds = (self.spec.get("linux") or {}).get("namespaces") or []
-        self.state = ContainerState(
-            container_id=self.directory.container_id,
-            bundle=self.bundle,
-            rootfs=rootfs,
-            created=_now(),
-            annotations=self.spec.get("annotations") or None,
-            cgroups=self.plan.cgroups,
-            has_pid_namespace=any(n["type"] == "pid" and not n.get("path") for n in kinds),
-        )
-        self.directory.write(self.state)
-        job = Job(
-            container_id=self.directory.container_id,
-            mode=mode,
-            terminal=bool(self.spec["process"].get("terminal")),
-        )
-        descriptors: dict[str, int] = {
-            f"preserved-{n}": 3 + n for n in range(self.options.preserve_fds)
-        }
-        opened: list[int] = []
-        try:
-            if mode == "create":
-                os.mkfifo(self.directory.fifo, 0o600)
-                fifo = os.open(self.directory.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                descriptors["start"] = fifo
-                opened.append(fifo)
-            if self.options.console_socket:
-                console = _connect(self.options.console_socket)
-                descriptors["console"] = console
-                opened.append(console)
-            self.launch = launcher.start(self.plan, job, descriptors)
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-
-    def _await_started(self) -> Started:
-        failure: StepRecord | None = None
-        while True:
-            packet = self.launch.receive()
-            if isinstance(packet, launcher.Started):
-                return packet
-            if isinstance(packet, launcher.StepRecord) and packet.errno:
-                failure = packet
-            if packet is None:
-                self.launch.wait()
-                if failure is None:
-                    raise PyruncError("the launcher ended without a word")
-                raise launch_failure(self.plan, failure)
-
-
-def launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:
-    """Return the error of a step, in the words that engines turn into exit codes 126 and 127."""
-    step = plan.steps[record.index]
-    why = errno_reason(record.errno)
-    command = plan.argv[0]
-    if step.kind in ("find-command", "execute"):
-        if record.errno == ENOENT and "/" in command:
-            told = f'exec: "{command}": stat {command}: {why}'
-        elif record.errno == ENOENT:
-            told = f'exec: "{command}": executable file not found in $PATH'
-        else:
-            told = f'exec: "{command}": {why}'
-    elif step.kind == "change-directory":
-        told = f'chdir to cwd ("{_text(step.target)}") set in config.json failed: {why}'
-    else:
-        subject = _text(step.target or step.path)
-        about = f"{KINDS[step.kind]} {subject!r}" if subject else KINDS[step.kind]
-        number, total = record.index + 1, len(plan.steps)
-        told = f"cannot {about} (step {number} of {total}): {why} ({errno_name(record.errno)})"
-    hint = _hint(step_names(plan)[record.index], record.errno)
-    return PyruncError(f"unable to start container process: {told}", hint=hint)
-
-
-def _hint(name: str, number: int) -> str | None:
-    if name.startswith(("make-cgroup", "write-cgroup")) and number in (EACCES, EPERM):
-        return "cgroups are made by root only; is /sys/fs/cgroup mounted read-only here?"
-    return None
-
-
-def run(directory: StateDirectory, options: CreateOptions) -> Launch:
-    """Launch at once, with our own stdin, stdout and stderr; the caller sees to the rest.
-
-    Returns the launch after the command runs.  The caller removes the directory at the end.
-    """
-    creation = _Creation(directory, options)
-    creation.begin(mode="run")
-    try:
-        creation.finish()
-    except BaseException:
-        _undo(directory)
-        raise
-    return creation.launch
-
-
-def _cpuset_path(spec: dict[str, Any], container_id: str) -> str:
-    linux = spec.get("linux")
-    path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
-    if isinstance(path, str) and path:
-        return path if path.startswith("/") else "/"
-    return f"/pyrunc/{container_id}"
-
-
-def _check_cgroups(groups: cgroup.ContainerCgroups) -> None:
-    """Refuse cgroups that others are in; what an ended container left behind is removed.
-
-    A frozen one would freeze the new container before its first step.
-    """
-    left = [path for path in groups.all() if os.path.isdir(path)]
-    if not left:
-        return
-    pids = cgroup.processes(groups)
-    if pids:
-        raise InvalidState(
-            f"container's cgroup is not empty: {len(pids)} process(es) found",
-            state="in use",
-            wanted="empty",
-            subject=left[0],
-        )
-    cgroup.thaw_all(groups)
-
-
 def _wait_for_execve(fifo: int) -> None:
     """Wait until the other end is closed: by execve, or by the process's death."""
     waiter = poll()
@@ -369,59 +138,7 @@ def _end(state: ContainerState) -> None:
     cgroup.remove(groups)
 
 
-def _undo(directory: StateDirectory) -> None:
-    """Leave nothing of a container that failed behind its launcher's own undoing."""
-    try:
-        delete(directory, force=True)
-    except (PyruncError, OSError):
-        directory.remove()
-
-
 def _not_running(state: ContainerState) -> InvalidState:
     return InvalidState(
         "container not running", state=STOPPED, wanted=RUNNING, subject=state.container_id
     )
-
-
-def _connect(path: str) -> int:
-    """Return a stream connected to a socket, by a path of any length."""
-    from _socket import AF_UNIX, SOCK_STREAM, socket
-
-    directory_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_CLOEXEC)
-    try:
-        connection = socket(AF_UNIX, SOCK_STREAM)
-        connection.connect(f"/proc/self/fd/{directory_fd}/{os.path.basename(path)}")
-        return connection.detach()
-    except OSError as error:
-        why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot connect to console socket {path!r}: {why}") from error
-    finally:
-        os.close(directory_fd)
-
-
-def _write_pid_file(path: str, pid: int) -> None:
-    """Write the pid without a newline: callers read the whole file as a number."""
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        descriptor = os.open(temporary, flags, 0o644)
-        try:
-            os.write(descriptor, str(pid).encode())
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-    except OSError as error:
-        why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot write pid file {path!r}: {why}") from error
-
-
-def _now() -> str:
-    """Return the time as RFC 3339 with nanoseconds, in UTC."""
-    now = time.time_ns()
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
-    return f"{seconds}.{now % 1_000_000_000:09d}Z"
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
