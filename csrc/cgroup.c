@@ -106,16 +106,33 @@ static void remove_below(int fd, char *path, size_t length, int depth)
     }
 }
 
-/* Last one first.  Kernel: a cgroup stays busy for a moment after its last process was reaped. */
-void remove_cgroups(const struct plan *plan)
+/* Did this launch make the cgroup?  One that was in use before belongs to somebody else, whose
+ * processes are not ours to kill. */
+static bool is_ours(const struct launch *launch, const char *path)
 {
+    const struct plan *plan = launch->plan;
+    if (!launch->progress)
+        return true;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        const struct step_record *record = &launch->progress->records[i];
+        if (step->kind == STEP_MAKE_CGROUP && strcmp(plan_string(plan, step->path), path) == 0)
+            return record->end_ns != 0 && record->error == 0;
+    }
+    return true;
+}
+
+/* Last one first.  Kernel: a cgroup stays busy for a moment after its last process was reaped. */
+void remove_cgroups(const struct launch *launch)
+{
+    const struct plan *plan = launch->plan;
     const struct timespec pause = {.tv_nsec = RETRY_NS};
     char path[PATH_MAX];
 
     for (uint32_t i = plan->cgroups.count; i-- > 0;) {
         const char *name = plan_list(plan, plan->cgroups, i);
         size_t length = strlen(name);
-        if (length >= sizeof path)
+        if (length >= sizeof path || !is_ours(launch, name))
             continue;
         memcpy(path, name, length + 1);
         for (int tries = 0; remove_one(path, length, 0) == -EBUSY && tries < REMOVE_TRIES; tries++)

@@ -49,13 +49,19 @@ void send_step(struct launch *launch, uint32_t index)
     send_packet(launch, &packet, sizeof packet);
 }
 
-/* Send the records that are complete, in the plan's order. */
+/* Send the records that are complete, in the plan's order, up to one that ends the launch: that is
+ * for the end. */
 void send_trace(struct launch *launch)
 {
-    const struct step_record *records = launch->progress->records;
-    while (launch->traced < launch->plan->step_count &&
-           __atomic_load_n(&records[launch->traced].end_ns, __ATOMIC_ACQUIRE) != 0)
-        send_step(launch, launch->traced++);
+    const struct plan *plan = launch->plan;
+    for (; launch->traced < plan->step_count; launch->traced++) {
+        const struct step_record *record = &launch->progress->records[launch->traced];
+        if (__atomic_load_n(&record->end_ns, __ATOMIC_ACQUIRE) == 0)
+            return;
+        if (record->error != 0 && !(plan->steps[launch->traced].flags & STEP_FLAG_OPTIONAL))
+            return;
+        send_step(launch, launch->traced);
+    }
 }
 
 /* With a pidfd: signals from the client can neither reach another process nor queue behind input.

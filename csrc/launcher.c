@@ -98,7 +98,8 @@ static int prepare(struct launch *launch)
     int sockets[2];
 
     progress = (progress + 15) & ~(size_t)15;
-    char *memory = map_memory(progress + pointers);
+    launch->memory_size = progress + pointers;
+    char *memory = map_memory(launch->memory_size);
     if (!memory)
         return -ENOMEM;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -200,20 +201,39 @@ static _Noreturn void give_up(struct launch *launch, uint32_t index)
         syscall(SYS_pidfd_send_signal, launch->pidfd, SIGKILL, NULL, 0);
         reap(launch, &status);
     }
-    remove_cgroups(launch->plan);
+    remove_cgroups(launch);
     if (launch->plan->options & LAUNCH_TRACE)
         send_trace(launch);
-    if (launch->traced <= index)
-        send_step(launch, index);
+    send_step(launch, index);
     _exit(EXIT_FAILED);
 }
 
-/* The host's, the clone and the parent's steps; the child's run at the same time as the last. */
+/* The child's step failed, or the child was killed in it, which only we can write down. */
+static _Noreturn void blame_child(struct launch *launch)
+{
+    uint32_t index = launch->progress->current;
+    struct step_record *record = &launch->progress->records[index];
+    record->index = (uint16_t)index;
+    if (record->error == 0)
+        record->error = ECHILD;
+    give_up(launch, index);
+}
+
+static bool has_hung_up(const struct launch *launch)
+{
+    struct pollfd child = {.fd = launch->sync_fd};
+    return launch->pidfd >= 0 && poll(&child, 1, 0) > 0 && child.revents & POLLHUP;
+}
+
+/* The host's, the clone and the parent's steps; the child's run at the same time as the last.  One
+ * of ours that fails because the child is gone is not the one to name. */
 static void run_steps(struct launch *launch)
 {
     for (uint32_t i = 0; i < launch->plan->step_count; i++) {
         if (launch->plan->steps[i].stage == STAGE_CHILD || run_step(launch, i) == 0)
             continue;
+        if (has_hung_up(launch))
+            blame_child(launch);
         give_up(launch, i);
     }
 }
@@ -262,12 +282,8 @@ static void check_child(struct launch *launch)
     struct step_record *record = &launch->progress->records[index];
     bool has_executed = launch->plan->steps[index].kind == STEP_EXECUTE && record->start_ns != 0 &&
                         record->error == 0;
-    record->index = (uint16_t)index;
-    if (!has_executed) {
-        if (record->error == 0)
-            record->error = ECHILD;
-        give_up(launch, index);
-    }
+    if (!has_executed)
+        blame_child(launch);
     record->end_ns = clock_ns(CLOCK_MONOTONIC);
 }
 

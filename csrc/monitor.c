@@ -42,7 +42,8 @@ static void settle(struct launch *launch)
 {
     close(FD_PLAN);
     close(launch->sync_fd);
-    munmap(launch->progress, sizeof *launch->progress);
+    munmap(launch->progress, launch->memory_size);
+    launch->progress = NULL;
     if (launch->plan->options & LAUNCH_VOLATILE || launch->plan->bundle == 0)
         close_descriptors(launch);
 }
@@ -76,7 +77,7 @@ _Noreturn void monitor(struct launch *launch)
     reap(launch, &status);
     status.oom_killed = was_oom_killed(launch->plan);
     write_exit(launch, &status);
-    remove_cgroups(launch->plan);
+    remove_cgroups(launch);
     copy_rest();
     send_exit(launch, &status);
     if (launch->client_fd < 0)

@@ -13,11 +13,12 @@
 
 struct launch {
     const struct plan *plan;
-    struct progress *progress;
-    struct child child; /* filled before clone3; the child has its own copy */
-    int client_fd;      /* -1 once the client is gone */
-    int sync_fd;        /* the launcher's end */
-    int pidfd;          /* -1 before the clone */
+    struct progress *progress; /* NULL once the container runs */
+    size_t memory_size;        /* of the mapping that begins there */
+    struct child child;        /* filled before clone3; the child has its own copy */
+    int client_fd;             /* -1 once the client is gone */
+    int sync_fd;               /* the launcher's end */
+    int pidfd;                 /* -1 before the clone */
     pid_t pid;
     int stdin_fd; /* ends of the container's stdio, -1 for none */
     int stdout_fd;
@@ -54,7 +55,7 @@ int write_exit(const struct launch *launch, const struct exit_status *status);
 
 /* cgroup.c */
 bool was_oom_killed(const struct plan *plan);
-void remove_cgroups(const struct plan *plan);
+void remove_cgroups(const struct launch *launch);
 
 /* stdio.c */
 int open_container_stdio(struct launch *launch);

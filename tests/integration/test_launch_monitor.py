@@ -177,6 +177,7 @@ def test_input_is_empty_unless_interactive(root: Path) -> None:
 def test_launcher_holds_no_stdio_of_its_caller(root: Path) -> None:
     launch = begin(simple(root), ["sleep", "60"])
     until_started(launch)
+    time.sleep(0.1)  # it says that the container runs before it tidies up
     names = descriptors(launch.launcher_pid)
     launch.signal(9)
     finish(launch)
