@@ -32,12 +32,21 @@ function(pyrunc_static_program name)
     endif()
 endfunction()
 
+# The interpreter that a command falls back on outside of virtual environments: the one that the build's
+# environment was made from, because whoever owns that environment would own what root runs.
+set(PYRUNC_PYTHON ${Python_EXECUTABLE})
+if(NOT PYRUNC_IN_TREE)
+    execute_process(COMMAND ${Python_EXECUTABLE} -c
+        "import sys; print(f'{sys.base_exec_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}', end='')"
+        OUTPUT_VARIABLE PYRUNC_PYTHON COMMAND_ERROR_IS_FATAL ANY)
+endif()
+
 function(pyrunc_command name module failure)
     pyrunc_static_program(${name} command.c)
     target_compile_definitions(${name} PRIVATE
         COMMAND_NAME="${name}" COMMAND_MODULE="${module}" COMMAND_FAILURE=${failure}
         PYTHON_VERSION="${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}"
-        PYTHON_PATH="${Python_EXECUTABLE}")
+        PYTHON_PATH="${PYRUNC_PYTHON}")
     if(PYRUNC_IN_TREE)
         target_compile_definitions(${name} PRIVATE PYTHON_SITE="${Python_SITEARCH}")
     endif()

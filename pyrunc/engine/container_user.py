@@ -89,7 +89,8 @@ def _resolve(
             if len(fields) > 3 and name in fields[3].split(b",") and _is_id(fields[2])
         ]
     supplementary += [_find_group(groups, extra) for extra in group_add]
-    # Security: the primary group is among them, or a setgid program could shake it off (CVE-2022-36109)
+    # Security: the primary group is among them, or a setgid program could shake it off
+    # (CVE-2022-36109).
     unique = tuple(dict.fromkeys((gid, *supplementary)))
     return ContainerUser(uid=uid, gid=gid, groups=unique, home=home)
 

@@ -8,7 +8,6 @@ lives, so that a crash is seen at once.
 
 from __future__ import annotations
 
-import _sqlite3
 import fcntl
 import os
 import time
@@ -16,6 +15,7 @@ import time
 from ..errors import AlreadyExists, InvalidInput, NotFound
 from ..oci import document
 from ..oci.record import Record
+from . import sqlite
 from .atomic import make_directory
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def insert(connection: Connection, row: ContainerRow) -> None:
                 document.dump(row.document).decode(),
             ),
         )
-    except _sqlite3.IntegrityError as error:
+    except sqlite.IntegrityError as error:
         holder = connection.execute(
             "SELECT id FROM containers WHERE name=?", (row.name,)
         ).fetchone()

@@ -6,9 +6,8 @@ sqlite3, imported without the package around it, because `run` opens the databas
 
 from __future__ import annotations
 
-import _sqlite3
-
 from ..errors import PyruncError
+from . import sqlite
 from .atomic import make_directory
 
 TYPE_CHECKING = False
@@ -50,7 +49,7 @@ def open_database(paths: Paths) -> Connection:
     path = paths.database()
     try:
         connection: Connection = _connect(path)
-    except _sqlite3.OperationalError:
+    except sqlite.OperationalError:
         make_directory(paths.root, mode=0o700)
         connection = _reopen(path)
     try:
@@ -58,13 +57,13 @@ def open_database(paths: Paths) -> Connection:
         if version != SCHEMA_VERSION:
             _upgrade(connection, path, version)
         connection.execute("PRAGMA synchronous=NORMAL")
-    except _sqlite3.DatabaseError as error:
+    except sqlite.DatabaseError as error:
         raise _unusable(path, error) from error
     return connection
 
 
 def _connect(path: str) -> Connection:
-    connection: Connection = _sqlite3.connect(
+    connection: Connection = sqlite.connect(
         path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
     )
     return connection
@@ -73,7 +72,7 @@ def _connect(path: str) -> Connection:
 def _reopen(path: str) -> Connection:
     try:
         return _connect(path)
-    except _sqlite3.OperationalError as error:
+    except sqlite.OperationalError as error:
         raise _unusable(path, error) from error
 
 

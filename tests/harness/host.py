@@ -93,7 +93,12 @@ def _processes() -> list[str]:
     for comm in Path("/proc").glob("[0-9]*/comm"):
         try:
             name = comm.read_text().strip()
-            words = (comm.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+            words = (
+                (comm.parent / "cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")[:120]
+            )
         except OSError:
             continue  # it has gone meanwhile
         if name.startswith("pyrunc"):

@@ -10,13 +10,12 @@ from tests.harness.engine import SOURCE, Engine
 
 # What the interpreter has before our first line, and what of the standard library may be added.
 ALLOWED = {
-    "__future__", "_abc", "_codecs", "_collections_abc", "_frozen_importlib",
-    "_frozen_importlib_external", "_imp",
-    "_io", "_json", "_signal", "_sqlite3", "_stat", "_struct", "_thread", "_warnings", "_weakref",
-    "abc", "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "errno", "fcntl",
-    "genericpath", "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys",
-    "time", "zipimport", "_cffi_backend", "termios", "tty", "math", "binascii", "_socket", "array",
-    "_posixsubprocess", "_bisect", "_random", "_blake2",
+    "__future__", "_abc", "_blake2", "_cffi_backend", "_codecs", "_collections_abc",
+    "_frozen_importlib", "_frozen_importlib_external", "_functools", "_imp", "_io", "_json",
+    "_signal", "_socket", "_sqlite3", "_stat", "_struct", "_thread", "_warnings", "_weakref", "abc",
+    "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "errno", "fcntl", "genericpath",
+    "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys", "time",
+    "zipimport",
 }  # fmt: skip
 
 CODE = """
