@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _signal import SIG_DFL, SIGCHLD, SIGPIPE, SIGTERM, SIGWINCH, signal
+from _signal import SIG_DFL, SIGCHLD, SIGKILL, SIGPIPE, SIGSTOP, SIGTERM, SIGWINCH, signal
 
 from .. import __version__
 from ..errors import InvalidInput, PyruncError
@@ -333,8 +333,10 @@ def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) ->
         create_container.create(directory, chosen)
         lifecycle.start(directory)
         return 0
+    signals = _Forwarder()
     launch = create_container.run(directory, chosen)
     try:
+        signals.forward_to(launch)
         code = _follow(launch)
     finally:
         if "keep" not in options:
@@ -342,13 +344,34 @@ def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) ->
     return code
 
 
+class _Forwarder:
+    """Passes signals on to the container; those that come before it is there, once it is."""
+
+    def __init__(self) -> None:
+        """Catch every signal that can be caught and is meant for the container."""
+        self.launch: Launch | None = None
+        self.early: list[int] = []
+        for number in range(1, 32):
+            if number not in (SIGCHLD, SIGPIPE, SIGWINCH, SIGKILL, SIGSTOP):
+                signal(number, self._receive)
+
+    def forward_to(self, launch: Launch) -> None:
+        """Name the container."""
+        self.launch = launch
+        for number in self.early:
+            launch.signal(number)
+
+    def _receive(self, number: int, _frame: object) -> None:
+        if self.launch is None:
+            self.early.append(number)
+        else:
+            self.launch.signal(number)
+
+
 def _follow(launch: Launch) -> int:
-    """Pass signals on until the container has ended; return its exit code."""
+    """Wait until the container has ended; return its exit code."""
     from ..kernel.launcher import Exited
 
-    for number in range(1, 32):
-        if number not in (SIGCHLD, SIGPIPE, SIGWINCH, 9, 19):
-            signal(number, lambda received, _frame: launch.signal(received))
     while True:
         packet = launch.receive()
         if isinstance(packet, Exited):
