@@ -1,5 +1,7 @@
 /* child.c: which steps turn a process into a container, and in which order?
  *
+ * Reading path 5/8 · before: csrc/launcher.c · after: pyrunc/runtime/cgroup.py
+ *
  * The order is the plan's; this is the table that says which function is which step.  The launcher
  * waits at the other end of `sync_fd`: execve closes it, and so does a failure, which stands in the
  * shared records by then.

@@ -1,5 +1,7 @@
 /* launcher.c: how is a container's first process born, and who waits for whom?
  *
+ * Reading path 4/8 · before: pyrunc/runtime/plan.py · after: csrc/child.c
+ *
  *     Python ──posix_spawn──▶ launcher: host steps ── clone3 ── parent steps ── waits ── monitor
  *                                                       │           ▲ sync_fd: EOF at execve
  *                                                       └─▶ child: its steps (child.c) ── execve

@@ -1,5 +1,7 @@
 /* monitor.c: who is left when the command line has gone?
  *
+ * Reading path 8/8 · before: pyrunc/network/attach.py
+ *
  * The launcher, as the parent of the container: it copies its output, reaps it, writes down how it
  * ended, removes its cgroups, and then tells whoever is attached; if nobody is, it becomes the
  * clean-up command.  Kill it, and the container dies with it (PDEATHSIG).

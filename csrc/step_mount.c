@@ -222,6 +222,20 @@ static int mask_directory(struct child *child, int target_fd)
     return result;
 }
 
+/* Security: read-only, because root in the container owns the host's /dev/null as well, and could
+ * change its mode for everybody.  Not nodev: what is hidden shall read as empty. */
+static int mask_file(const struct child *child, int target_fd)
+{
+    const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    int tree_fd = sys_open_tree(child->null_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    int result = tree_fd < 0 ? tree_fd : set_attributes(tree_fd, attributes, 0, 0);
+    if (result < 0 && tree_fd >= 0) {
+        sys_close(tree_fd);
+        tree_fd = result;
+    }
+    return attach_and_close(tree_fd, target_fd);
+}
+
 /* Before pivot-root: the host's /dev/null is of no use after it. */
 int step_mask(struct child *child, const struct step *step)
 {
@@ -236,8 +250,7 @@ int step_mask(struct child *child, const struct step *step)
     }
     if (S_ISDIR(status.st_mode))
         return mask_directory(child, target_fd);
-    int tree_fd = sys_open_tree(child->null_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
-    return attach_and_close(tree_fd, target_fd);
+    return mask_file(child, target_fd);
 }
 
 int step_make_readonly(struct child *child, const struct step *step)

@@ -126,6 +126,23 @@ def test_mask_uses_the_hosts_null_and_not_the_images(root: Path, canary: Path) -
     assert outcome.stdout.split() == [b"1:3", b"0"]
 
 
+def test_mask_does_not_hand_out_the_hosts_null(root: Path) -> None:
+    before = Path("/dev/null").stat()
+    outcome = run(
+        simple(root, Step(kind="mask", target="/proc/version")),
+        [
+            "sh",
+            "-c",
+            "chmod 600 /proc/version; chown 7 /proc/version; echo >/proc/version && echo ok",
+        ],
+    )
+    after = Path("/dev/null").stat()
+
+    assert outcome.stderr.count(b"Read-only file system") == 2
+    assert outcome.stdout == b"ok\n"
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+
+
 def test_sysctl_ignores_what_covers_the_containers_proc(root: Path, canary: Path) -> None:
     # CVE-2025-52881: a volume over /proc/sys must not catch the write, nor keep it from happening.
     (canary / "net/ipv4").mkdir(parents=True)
