@@ -30,7 +30,7 @@ from .plan_namespaces import (
     read_namespaces,
     unshare_steps,
 )
-from .validate import validate
+from .validate import sysctl_path, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -229,16 +229,6 @@ def _sysctl_steps(settings: dict[str, str]) -> list[Step]:
         Step(kind="set-sysctl", path=sysctl_path(name), data=value.encode())
         for name, value in settings.items()
     ]
-
-
-def sysctl_path(name: str) -> str:
-    """Return the path below /proc/sys.  As sysctl(8): the first separator tells which is which."""
-    for character in name:
-        if character == "/":
-            return name
-        if character == ".":
-            return "/".join(part.replace("/", ".") for part in name.split("."))
-    return name
 
 
 def _descriptors(context: LaunchContext) -> tuple[str, ...]:

@@ -68,6 +68,16 @@ def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:
     return tuple(found)
 
 
+def sysctl_path(name: str) -> str:
+    """Return the path below /proc/sys.  As sysctl(8): the first separator tells which is which."""
+    for character in name:
+        if character == "/":
+            return name
+        if character == ".":
+            return "/".join(part.replace("/", ".") for part in name.split("."))
+    return name
+
+
 # -- checks of one value ---------------------------------------------------------------------
 
 
@@ -163,8 +173,12 @@ def _object(checks: dict[str, Check], required: tuple[str, ...] = ()) -> Check:
 
 def _not_yet(value: Unchecked, where: str) -> None:
     """Refuse what is asked for and not applied; an empty value asks for nothing."""
-    if value and not (isinstance(value, dict) and not any(value.values())):
+    if value:
         raise Unsupported(f"{where} is not supported yet", feature=where)
+
+
+def _hooks(value: Unchecked, where: str) -> None:
+    _map_of(_not_yet)(value, where)
 
 
 def _labels_nothing(value: Unchecked, where: str) -> None:
@@ -181,12 +195,6 @@ def _cgroup_path(value: Unchecked, where: str) -> None:
         raise _invalid(where, "names the root of the hierarchies", _LINUX)
     if len(value) > 3000 or "\n" in value:
         raise _invalid(where, "is no path of a cgroup", _LINUX)
-
-
-def _sysctl_name_ok(name: str) -> bool:
-    return (
-        bool(name) and ".." not in name.replace("/", ".").split(".") and "" not in name.split("/")
-    )
 
 
 def _apparmor(value: Unchecked, where: str) -> None:
@@ -458,7 +466,7 @@ _SPEC = _object(
         "hostname": _text,
         "domainname": _text,
         "mounts": _list_of(_MOUNT, MOUNT_LIMIT),
-        "hooks": _not_yet,
+        "hooks": _hooks,
         "annotations": _map_of(_text),
         "linux": _LINUX_OBJECT,
         "solaris": _not_yet,
@@ -619,8 +627,8 @@ def _check_sysctls(settings: dict[str, str], kinds: frozenset[str]) -> None:
     """Allow what belongs to one of the container's namespaces, nothing of the host's."""
     for name in settings:
         where = f"linux.sysctl[{name!r}]"
-        path = name if "/" in name and "." not in name.partition("/")[0] else name.replace(".", "/")
-        if not _sysctl_name_ok(path):
+        path = sysctl_path(name)
+        if "" in path.split("/") or ".." in path:
             raise _invalid(where, "is no name of a sysctl", _LINUX)
         if path.startswith("net/"):
             kind = "network"

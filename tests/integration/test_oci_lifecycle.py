@@ -254,7 +254,7 @@ def test_hook_is_refused_by_its_path_in_the_document(
 ) -> None:
     bundle.spec["hooks"] = {"prestart": [{"path": "/bin/true"}]}
     done = oci("create", "-b", bundle.write("true"), name)
-    assert "hooks is not supported yet" in done.stderr
+    assert "hooks['prestart'] is not supported yet" in done.stderr
     assert not (oci.root / name).exists()
 
 

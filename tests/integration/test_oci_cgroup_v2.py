@@ -1,0 +1,86 @@
+"""Does a container work where cgroup v2 is all there is?
+
+On a v1 or hybrid host a private mount namespace shows what such a host would: cgroup2 alone, with
+the controllers that v1 does not hold.  The rest is pinned by tests/golden.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pyrunc.kernel.cgroup_layout import read_layout
+
+from .oci import Bundle, Completed, pyrunc_oci
+
+ONLY_V2 = """
+set -e
+mount --make-rprivate /
+umount -R -l /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup
+exec "$@"
+"""
+
+
+@pytest.fixture
+def bundle(directory: Path) -> Bundle:
+    if read_layout().unified is None:
+        pytest.skip("no cgroup v2 here")
+    return Bundle(directory)
+
+
+def run(bundle: Bundle, script: str, *, name: str = "run") -> Completed:
+    """Run a container on a host with cgroup v2 alone."""
+    oci = pyrunc_oci(bundle.directory)
+    line = [
+        oci.program,
+        "--root",
+        str(oci.root),
+        "run",
+        "-b",
+        str(bundle.write("sh", "-c", script)),
+    ]
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", ONLY_V2, "sh", *line, bundle.directory.name + name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def without_pids(bundle: Bundle) -> Bundle:
+    """Ask for no controller that is on v1 here."""
+    if "pids" not in read_layout().unified_controllers:
+        del bundle.linux["resources"]["pids"]
+    return bundle
+
+
+def test_container_is_born_into_its_cgroup(bundle: Bundle) -> None:
+    done = run(without_pids(bundle), "grep ^0:: /proc/self/cgroup; grep cgroup /proc/mounts")
+    assert done.stdout.startswith("0::/\n"), done.stderr
+    assert "/sys/fs/cgroup cgroup2 ro,nosuid,nodev,noexec" in done.stdout
+
+
+def test_device_program_denies_and_allows(bundle: Bundle) -> None:
+    for names in without_pids(bundle).spec["process"]["capabilities"].values():
+        names.append("CAP_MKNOD")
+    done = run(bundle, "head -c1 /dev/zero | wc -c; mknod /tmp/k c 1 11 && head -c1 /tmp/k")
+    assert done.stdout == "1\n"
+    assert "/tmp/k: Operation not permitted" in done.stderr
+
+
+def test_missing_controller_is_named(bundle: Bundle) -> None:
+    if "memory" in read_layout().unified_controllers:
+        pytest.skip("the memory controller is on v2")
+    without_pids(bundle).linux["resources"]["memory"] = {"limit": 1 << 26}
+    done = run(bundle, "true")
+    assert "linux.resources.memory: this host has no memory cgroup controller" in done.stderr
+
+
+def test_cgroup_is_gone_afterwards(bundle: Bundle) -> None:
+    done = run(without_pids(bundle), "sleep 60 & exit 3", name="gone")
+    assert done.returncode == 3, done.stderr
+    unified = Path(str(read_layout().unified))
+    assert not (unified / "pyrunc" / (bundle.directory.name + "gone")).exists()
