@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _signal import SIG_DFL, SIGCHLD, SIGKILL, SIGPIPE, SIGSTOP, SIGTERM, SIGWINCH, signal
+from _signal import SIG_DFL, SIGPIPE, SIGTERM, signal
 
 from .. import __version__
 from ..errors import InvalidInput, PyruncError
@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..kernel.launcher import Launch
     from ..runtime.container_state import StateDirectory
     from ..runtime.create_container import CreateOptions
 
@@ -326,6 +325,8 @@ def _delete(directory: StateDirectory, options: dict[str, str], rest: list[str])
 
 def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
     del rest
+    from ..engine.terminal import window_size
+    from ..engine.wait import SignalPipe, attach
     from ..runtime import create_container, lifecycle
 
     chosen = _create_options(options)
@@ -333,52 +334,17 @@ def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) ->
         create_container.create(directory, chosen)
         lifecycle.start(directory)
         return 0
-    signals = _Forwarder()
-    launch = create_container.run(directory, chosen)
-    try:
-        signals.forward_to(launch)
-        code = _follow(launch)
-    finally:
-        if "keep" not in options:
-            lifecycle.delete(directory, force=True)
-    return code
-
-
-class _Forwarder:
-    """Passes signals on to the container; those that come before it is there, once it is."""
-
-    def __init__(self) -> None:
-        """Catch every signal that can be caught and is meant for the container."""
-        self.launch: Launch | None = None
-        self.early: list[int] = []
-        for number in range(1, 32):
-            if number not in (SIGCHLD, SIGPIPE, SIGWINCH, SIGKILL, SIGSTOP):
-                signal(number, self._receive)
-
-    def forward_to(self, launch: Launch) -> None:
-        """Name the container."""
-        self.launch = launch
-        for number in self.early:
-            launch.signal(number)
-
-    def _receive(self, number: int, _frame: object) -> None:
-        if self.launch is None:
-            self.early.append(number)
-        else:
-            self.launch.signal(number)
-
-
-def _follow(launch: Launch) -> int:
-    """Wait until the container has ended; return its exit code."""
-    from ..kernel.launcher import Exited
-
-    while True:
-        packet = launch.receive()
-        if isinstance(packet, Exited):
+    with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
+        launch, has_terminal = create_container.run(directory, chosen)
+        try:
+            if has_terminal:
+                launch.resize(*window_size(0))
+            ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
             launch.wait()
-            return packet.code
-        if packet is None:
-            raise PyruncError("the monitor ended before the container did")
+        finally:
+            if "keep" not in options:
+                lifecycle.delete(directory, force=True)
+    return ended.code
 
 
 def signal_number(text: str) -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EACCES, ENOENT, EPERM
 
-from ..errors import InvalidInput, InvalidState, PyruncError, errno_name, errno_reason
+from ..errors import InvalidInput, InvalidState, PyruncError, errno_reason
 from ..kernel import launcher
-from ..kernel.launch_plan import KINDS, Job, step_names
+from ..kernel.launch_plan import Job
 from ..kernel.probe import probe
 from ..oci.record import Record
 from . import cgroup, seccomp
@@ -57,10 +56,11 @@ def create(directory: StateDirectory, options: CreateOptions) -> None:
         raise
 
 
-def run(directory: StateDirectory, options: CreateOptions) -> Launch:
-    """Launch at once, with our own stdin, stdout and stderr; the caller sees to the rest.
+def run(directory: StateDirectory, options: CreateOptions) -> tuple[Launch, bool]:
+    """Launch at once; return the launch, after the command runs, and whether it has a terminal.
 
-    Returns the launch after the command runs.  The caller removes the directory at the end.
+    Without a terminal the container has our own stdin, stdout and stderr; with one, the launch
+    passes its bytes.  The caller removes the directory at the end.
     """
     creation = _Creation(directory, options)
     creation.begin(mode="run")
@@ -69,7 +69,7 @@ def run(directory: StateDirectory, options: CreateOptions) -> Launch:
     except BaseException:
         _undo(directory)
         raise
-    return creation.launch
+    return creation.launch, creation.mode == "monitor"
 
 
 class _Creation:
@@ -83,6 +83,7 @@ class _Creation:
         self.plan: LaunchPlan
         self.launch: Launch
         self.state: ContainerState
+        self.mode = "create"
 
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
@@ -92,6 +93,8 @@ class _Creation:
         facts = probe(_cpuset_path(self.spec, self.directory.container_id))
         validate(self.spec, facts)
         self._check_terminal(mode)
+        has_terminal = bool(self.spec["process"].get("terminal"))
+        self.mode = mode = "monitor" if mode == "run" and has_terminal else mode
         process = self.spec["process"]
         uid = (process.get("user") or {}).get("uid") or 0
         process["env"] = with_home(process.get("env") or [], rootfs, uid)
@@ -157,6 +160,7 @@ class _Creation:
             container_id=self.directory.container_id,
             mode=mode,
             terminal=bool(self.spec["process"].get("terminal")),
+            interactive=mode == "monitor",
         )
         descriptors: dict[str, int] = {
             f"preserved-{n}": 3 + n for n in range(self.options.preserve_fds)
@@ -189,36 +193,23 @@ class _Creation:
                 self.launch.wait()
                 if failure is None:
                     raise PyruncError("the launcher ended without a word")
-                raise launch_failure(self.plan, failure)
+                raise _launch_failure(self.plan, failure)
 
 
-def launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:
-    """Return the error of a step, in the words that engines turn into exit codes 126 and 127."""
+def _launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:
+    """Return the error of a step, in the words that engines turn into exit codes 126 and 127.
+
+    Without a hint: engines match every word they get.
+    """
+    from .step_errors import launch_error
+
     step = plan.steps[record.index]
-    why = errno_reason(record.errno)
-    command = plan.argv[0]
-    if step.kind in ("find-command", "execute"):
-        if record.errno == ENOENT and "/" in command:
-            told = f'exec: "{command}": stat {command}: {why}'
-        elif record.errno == ENOENT:
-            told = f'exec: "{command}": executable file not found in $PATH'
-        else:
-            told = f'exec: "{command}": {why}'
-    elif step.kind == "change-directory":
+    if step.kind == "change-directory":
+        why = errno_reason(record.errno)
         told = f'chdir to cwd ("{_text(step.target)}") set in config.json failed: {why}'
     else:
-        subject = _text(step.target or step.path)
-        about = f"{KINDS[step.kind]} {subject!r}" if subject else KINDS[step.kind]
-        number, total = record.index + 1, len(plan.steps)
-        told = f"cannot {about} (step {number} of {total}): {why} ({errno_name(record.errno)})"
-    hint = _hint(step_names(plan)[record.index], record.errno)
-    return PyruncError(f"unable to start container process: {told}", hint=hint)
-
-
-def _hint(name: str, number: int) -> str | None:
-    if name.startswith(("make-cgroup", "write-cgroup")) and number in (EACCES, EPERM):
-        return "cgroups are made by root only; is /sys/fs/cgroup mounted read-only here?"
-    return None
+        told = str(launch_error(plan, record.index, record.errno))
+    return PyruncError(f"unable to start container process: {told}")
 
 
 def _cpuset_path(spec: dict[str, Any], container_id: str) -> str:

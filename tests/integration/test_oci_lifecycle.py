@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import termios
 import time
 import uuid
 from collections.abc import Iterator
@@ -355,3 +356,22 @@ def test_leftover_cgroup_of_the_same_name_does_not_stop_a_container(
     left.mkdir(parents=True)
     (left / "freezer.state").write_text("FROZEN")
     assert oci("run", "-b", bundle.write("true"), name).returncode == 0
+
+
+def test_run_with_a_terminal_of_our_own(bundle: Bundle, oci: Runtime, name: str) -> None:
+    bundle.spec["process"]["terminal"] = True
+    script = "tty; read line; echo got $line; stty size; exit 4"
+    line = [oci.program, "--root", oci.root, "run", "-b", bundle.write("sh", "-c", script), name]
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (33, 77))
+    process = subprocess.Popen([*map(str, line)], stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    printed = b""
+    while b"/dev/pts/0" not in printed:
+        printed += os.read(master, 4096)
+    os.write(master, b"hello\r")
+    assert process.wait(20) == 4
+    printed += os.read(master, 4096)
+    os.close(master)
+    assert b"got hello\r\n" in printed
+    assert b"33 77\r\n" in printed
