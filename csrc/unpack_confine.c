@@ -85,6 +85,7 @@ static void limit(struct unpacker *unpacker)
     check(unpacker, setrlimit(RLIMIT_CORE, &core));
     signal(SIGXFSZ, SIG_IGN); /* EFBIG instead */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the terminal means the command, which closes the pipe */
 }
 
 void confine(struct unpacker *unpacker)

@@ -349,13 +349,14 @@ static void apply_whiteout(struct unpacker *unpacker, const struct place *place)
 {
     struct text name = place->name;
     struct text hidden = {name.bytes + 4, name.length - 4};
-    if (unpacker->entry.type != '0')
-        fail(unpacker, FAIL_WHITEOUT, 0);
+    bool opaque = name.length == sizeof MAKE_OPAQUE - 1 && starts_with(name, MAKE_OPAQUE);
     skip(unpacker, unpacker->entry.stored);
-    if (name.length == sizeof MAKE_OPAQUE - 1 && starts_with(name, MAKE_OPAQUE))
-        place->parent->flags |= OPAQUE;
-    else if (starts_with(name, RESERVED))
+    if (starts_with(name, RESERVED) && !opaque)
         unpacker->ignored_count++;
+    else if (unpacker->entry.type != '0')
+        fail(unpacker, FAIL_WHITEOUT, 0);
+    else if (opaque)
+        place->parent->flags |= OPAQUE;
     else if (hidden.length == 0 || strcmp(hidden.bytes, ".") == 0 ||
              strcmp(hidden.bytes, "..") == 0)
         fail(unpacker, FAIL_WHITEOUT, 0);

@@ -27,7 +27,7 @@ from ..storage.workspace import Workspace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, BinaryIO
+    from typing import IO, Any
 
     from ..oci.image_record import ImageRecord
     from ..paths import Paths
@@ -48,7 +48,7 @@ class LoadedImage(Record):
 
 def load(
     paths: Paths,
-    source: str | int | BinaryIO,
+    source: str | int | IO[bytes],
     *,
     platform: str | None = None,
     limits: Limits | None = None,
@@ -92,7 +92,7 @@ def read_image(source: str) -> ImageRecord:
 
 def load_images(
     paths: Paths,
-    source: str | int | BinaryIO,
+    source: str | int | IO[bytes],
     *,
     platform: str | None = None,
     limits: Limits | None = None,
@@ -112,7 +112,7 @@ def load_images(
             raise _worded(error, place) from error
 
 
-def describe(source: str | int | BinaryIO, *, platform: str | None = None) -> list[ImageRecord]:
+def describe(source: str | int | IO[bytes], *, platform: str | None = None) -> list[ImageRecord]:
     """Return the images of an archive without loading them: no layers, and no root needed.
 
     Raises: PyruncError.
@@ -185,7 +185,7 @@ def _manifest(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -> bytes:
     )
 
 
-def _split(source: str | int | BinaryIO) -> tuple[str | int, str]:
+def _split(source: str | int | IO[bytes]) -> tuple[str | int, str]:
     if not isinstance(source, str):
         return (source if isinstance(source, int) else source.fileno()), ""
     for transport in ("docker-archive:", "oci-archive:"):

@@ -63,13 +63,13 @@ def mount_rootfs(
     """
     trees = [layer_tree(paths, layer) for layer in layers]
     if not trees:
-        trees = [_empty_layer(paths)]
+        trees = [_empty_layer(paths, "tree")]
     upper = "" if read_only else f"{bundle}/upper"
     if upper:
         _make_upper(trees, bundle)
     elif len(trees) == 1:
         # Kernel: without an upper directory an overlay wants two lower ones.
-        trees.insert(0, _empty_layer(paths))
+        trees.insert(0, _empty_layer(paths, "below"))
     attributes = syscalls.MOUNT_ATTR_NODEV if nodev else 0
     attributes |= syscalls.MOUNT_ATTR_RDONLY if read_only else 0
     return mount_overlay(
@@ -222,8 +222,8 @@ def _root_attributes(trees: Sequence[str]) -> tuple[int, int, int]:
     return 0, 0, 0o755
 
 
-def _empty_layer(paths: Paths) -> str:
-    path = f"{paths.layers()}/empty/tree"
+def _empty_layer(paths: Paths, name: str) -> str:
+    path = f"{paths.layers()}/empty/{name}"
     os.makedirs(path, 0o755, exist_ok=True)
     return path
 

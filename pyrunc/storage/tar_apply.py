@@ -21,6 +21,7 @@ from ..errors import (
     errno_name,
     errno_reason,
 )
+from ..kernel import spawn
 from ..oci.compression import MAGIC_BYTES, PLAIN, decompressed, detect
 from ..oci.record import Record
 from . import whiteouts
@@ -36,8 +37,6 @@ UNPACKER = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/libex
 _CHUNK_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 20
 _PACKET_BYTES = 1 << 18
-# Descriptors are moved out of the way of those that the child gets (0 to 5).
-_ABOVE = 16
 _RATIO_LIMIT = 250
 _RATIO_FREE_BYTES = 4 << 30
 
@@ -265,11 +264,18 @@ class _Feed:
 class _Child:
     """One running unpacker."""
 
-    def __init__(self, pid: int, stdin_fd: int, report: socket.socket, target: Target) -> None:
-        self._pid = pid
+    def __init__(
+        self,
+        process: spawn.Process,
+        stdin_fd: int,
+        report: socket.socket,
+        holder: str,
+        subject: str,
+    ) -> None:
+        self._process: spawn.Process | None = process
         self._report = report
-        self._target = target
-        self._subject = ""
+        self._holder = holder
+        self._subject = subject
         self.stdin_fd = stdin_fd
 
     @classmethod
@@ -277,28 +283,17 @@ class _Child:
         for name, mode in (("tree", 0o755), ("removed", 0o700)):
             os.mkdir(f"{target.holder}/{name}", mode)
             os.chmod(f"{target.holder}/{name}", mode)
-        held: list[int] = []
+        words = (limits.layer_bytes, limits.entries, limits.reserve_bytes)
+        holder_fd = os.open(target.holder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         with contextlib.suppress(PermissionError):  # pipes used up; a small one is only slower
             fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        fds = {0: read_fd, 3: theirs.fileno(), 4: holder_fd}
+        if target.lock_fd >= 0:
+            fds[5] = target.lock_fd
         try:
-            holder_fd = os.open(target.holder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            held += [holder_fd, null_fd]
-            lock_fd = target.lock_fd if target.lock_fd >= 0 else null_fd
-            wanted = (read_fd, null_fd, null_fd, theirs.fileno(), holder_fd, lock_fd)
-            moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in wanted]
-            held += moved
-            pid = os.posix_spawn(
-                UNPACKER,
-                [UNPACKER, *map(str, (limits.layer_bytes, limits.entries, limits.reserve_bytes))],
-                {},
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(moved)],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
-            )
+            process = spawn.start([UNPACKER, *map(str, words)], fds, environment={})
         except BaseException:
             os.close(write_fd)
             ours.close()
@@ -306,27 +301,21 @@ class _Child:
         finally:
             theirs.close()
             os.close(read_fd)
-            for fd in held:
-                os.close(fd)
-        child = cls(pid, write_fd, ours, target)
-        child._subject = subject
-        return child
+            os.close(holder_fd)
+        return cls(process, write_fd, ours, target.holder, subject)
 
     def finish(self) -> Report:
         """Let the unpacker end, and return its report.  Raises what it said."""
         self._close_stdin()
-        try:
-            report = self._read_report()
-        finally:
-            self._report.close()
-        _, status = os.waitpid(self._pid, 0)
-        self._pid = 0
-        if report is None or status != 0:
+        report = self._read_report()
+        self._report.close()
+        code = self._end()
+        if report is None or code != 0:
             raise KernelError(
                 "unpack",
                 errno=errno.ECHILD,
                 subject=self._subject,
-                why=f"the unpacker ended without a report (wait status {status})",
+                why=f"the unpacker ended without a report (exit code {code})",
             )
         return report
 
@@ -334,10 +323,14 @@ class _Child:
         """End it, whatever it does."""
         self._close_stdin()
         self._report.close()
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        if self._process:
+            self._process.kill()
+            self._end()
+
+    def _end(self) -> int:
+        assert self._process is not None
+        process, self._process = self._process, None
+        return process.wait()
 
     def _close_stdin(self) -> None:
         if self.stdin_fd >= 0:
@@ -345,7 +338,7 @@ class _Child:
             self.stdin_fd = -1
 
     def _read_report(self) -> Report | None:
-        device = os.stat(self._target.holder).st_dev
+        device = os.stat(self._holder).st_dev
         implied: list[bytes] = []
         links: list[tuple[bytes, bytes]] = []
         while True:

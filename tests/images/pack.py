@@ -75,7 +75,7 @@ def write_tree(directory: Path, into: Path) -> Layer:
             else:
                 archive.addfile(member)
             if member.isdir() and _is_opaque(path):
-                archive.addfile(_whiteout(Path(name), ".wh..opq", prefix=""))
+                archive.addfile(_whiteout(Path(name), ".wh..wh..opq", prefix=""))
     return layer(into)
 
 
