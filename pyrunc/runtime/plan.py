@@ -68,6 +68,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
             ),
             *id_map_steps(namespaces),
             *_parent_network_steps(context),
+            *_late_monitor_steps(facts, context),
             *_birth_steps(spec, facts, namespaces, cgroups, context),
             *_root_steps(spec, facts, namespaces, context),
             *process_steps(spec, facts, context),
@@ -104,13 +105,26 @@ def _monitor_steps(facts: HostFacts) -> list[Step]:
                 steps += _cpuset_steps(directory, facts)
             path = f"{directory}/tasks"
             steps.append(Step(kind="join-monitor-cgroup", stage=HOST, path=path, flags=OPTIONAL))
-    layout = facts.cgroup
-    if layout.unified and layout.unified_own not in ("/", MONITORS):
-        directory = layout.unified + MONITORS
-        steps.append(Step(kind="make-cgroup", stage=HOST, path=directory))
-        path = f"{directory}/cgroup.procs"
-        steps.append(Step(kind="join-monitor-cgroup", stage=HOST, path=path, flags=OPTIONAL))
     return steps
+
+
+def _late_monitor_steps(facts: HostFacts, context: LaunchContext) -> list[Step]:
+    """Move the launcher on cgroup v2, where the child was born into its own cgroup already.
+
+    Kernel: a write to `cgroup.procs` waits for an RCU grace period (5-16 ms), and v2 has no other
+    file for it: so it is done while the child mounts.
+    """
+    layout = facts.cgroup
+    if not context.with_monitor or not layout.unified:
+        return []
+    if layout.unified_own in ("/", MONITORS):
+        return []
+    directory = layout.unified + MONITORS
+    path = f"{directory}/cgroup.procs"
+    return [
+        Step(kind="make-cgroup", stage=PARENT, path=directory),
+        Step(kind="join-monitor-cgroup", stage=PARENT, path=path, flags=OPTIONAL),
+    ]
 
 
 def _cpuset_steps(directory: str, facts: HostFacts) -> list[Step]:

@@ -27,7 +27,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     ),
     "join-monitor-cgroup": (
         "the monitor leaves its caller's session, so that a log-out or the session's limits do not"
-        " end it; before clone, since a child starts where its parent is",
+        " end it",
         "cgroups(7)",
     ),
     "join-namespace": (
