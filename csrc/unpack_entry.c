@@ -252,6 +252,10 @@ static void make_whiteout(struct unpacker *unpacker, struct directory *parent, s
         directory->flags = (directory->flags | OPAQUE) & ~(unsigned)IMPLIED;
         return;
     }
+    /* Kernel: overlayfs lists whiteouts of a directory that it does not merge. */
+    for (directory = parent; directory != NULL; directory = directory->parent)
+        if (directory->flags & OPAQUE)
+            return;
     int result = mknodat(directory_fd(unpacker, parent), name.bytes, S_IFCHR, makedev(0, 0));
     /* A name that this layer has already hides the one below. */
     if (result < 0 && errno != EEXIST)

@@ -124,6 +124,9 @@ class Rootfs:
             at = pending.pop()
             for name in sorted(self.names(at)):
                 path = name if at == "." else f"{at}/{name}"
+                # Kernel: overlayfs lists whiteouts of a directory that only one layer has.
+                if not self.exists(path):
+                    continue
                 status = self.stat(path)
                 more: Any = None
                 if stat.S_ISDIR(status.st_mode):

@@ -234,6 +234,12 @@ WHITEOUTS = [
         check=lambda root: root.names("d") == {"high"},
     ),
     inside(
+        "a whiteout in an opaque directory",
+        directory(b"d") + file(b"d/low"),
+        directory(b"d") + file(b"d/.wh..wh..opq", b"") + file(b"d/.wh.low", b""),
+        check=lambda root: root.names("d") == set(),
+    ),
+    inside(
         "opaque and its own name again",
         directory(b"d") + file(b"d/a", b"low"),
         file(b"d/.wh..wh..opq", b"") + directory(b"d") + file(b"d/a", b"high"),
