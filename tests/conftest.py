@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Engine
+from tests.harness.host_kind import KINDS
 from tests.images import busybox
 
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
@@ -32,6 +33,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     print(f"\n{len(rows)} clauses are held by a test")
     for section, text, nodeid in sorted(rows):
         print(f"{section}: {text}\n    {nodeid}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests about another kind of host than this one."""
+    other = [
+        item for item in items if not all(KINDS[mark.args[0]] for mark in item.iter_markers("host"))
+    ]
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in other]
 
 
 @pytest.hookimpl(wrapper=True)

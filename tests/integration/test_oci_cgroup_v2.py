@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.kernel.cgroup_layout import read_layout
-
 from .oci import Bundle, Completed, pyrunc_oci
 
 ONLY_V2 = """
@@ -24,10 +22,11 @@ exec "$@"
 """
 
 
+pytestmark = pytest.mark.host("cgroup v2")
+
+
 @pytest.fixture
 def bundle(directory: Path) -> Bundle:
-    if read_layout().unified is None:
-        pytest.skip("no cgroup v2 here")
     return Bundle(directory)
 
 
@@ -71,9 +70,8 @@ def test_device_program_denies_and_allows(bundle: Bundle) -> None:
     assert "/tmp/k: Operation not permitted" in done.stderr
 
 
+@pytest.mark.host("memory not on v2")
 def test_missing_controller_is_named(bundle: Bundle) -> None:
-    if "memory" in read_layout().unified_controllers:
-        pytest.skip("the memory controller is on v2")
     without_pids(bundle).linux["resources"]["memory"] = {"limit": 1 << 26}
     done = run(bundle, "true")
     assert "linux.resources.memory: this host has no memory cgroup controller" in done.stderr

@@ -94,6 +94,7 @@ def test_device_cgroup_denies_opening_what_was_made(container: Container) -> Non
     assert "Operation not permitted" in done.stderr
 
 
+@pytest.mark.host("memory on v1")
 def test_limits_are_written_before_the_first_process(container: Container) -> None:
     container.bundle.linux["resources"] |= {
         "memory": {"limit": 64 << 20, "swap": 64 << 20, "reservation": 32 << 20},
@@ -102,25 +103,20 @@ def test_limits_are_written_before_the_first_process(container: Container) -> No
     }
     files = "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.shares"
     files += " cpu/cpu.cfs_quota_us cpuset/cpuset.cpus pids/pids.max"
-    if not Path("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists():
-        pytest.skip("no cgroup v1")
     printed = container.output(f"cd /sys/fs/cgroup; cat {files}")
     assert printed.split() == ["67108864", "67108864", "512", "50000", "0", "33"]
 
 
+@pytest.mark.host("hugetlb on v2 beside v1")
 def test_unified_limit_of_a_hybrid_host_is_written(container: Container) -> None:
-    controllers = Path("/sys/fs/cgroup/unified/cgroup.controllers")
-    if not controllers.exists() or "hugetlb" not in controllers.read_text():
-        pytest.skip("no hugetlb on cgroup v2 beside v1")
     container.bundle.linux["resources"]["hugepageLimits"] = [{"pageSize": "2MB", "limit": 4 << 20}]
     assert container.output("cat /sys/fs/cgroup/unified/hugetlb.2MB.max") == "4194304\n"
 
 
+@pytest.mark.host("no net_cls")
 def test_limit_without_its_controller_is_refused_by_name(container: Container) -> None:
     container.bundle.linux["resources"]["network"] = {"classID": 7}
     done = container.run("true")
-    if Path("/sys/fs/cgroup/net_cls/net_cls.classid").exists():
-        pytest.skip("net_cls is there")
     assert "no net_cls cgroup controller" in done.stderr
 
 
@@ -147,9 +143,8 @@ def test_rlimits_and_oom_score(container: Container) -> None:
     assert printed.split() == ["100", "200", "2", "77"]
 
 
+@pytest.mark.host("no CAP_SYS_RESOURCE")
 def test_rlimit_above_the_hard_limit_is_named(container: Container) -> None:
-    if int(Path("/proc/self/status").read_text().split("CapBnd:\t")[1][:16], 16) >> 24 & 1:
-        pytest.skip("CAP_SYS_RESOURCE is here")
     limit = {"type": "RLIMIT_NOFILE", "soft": 9999999, "hard": 9999999}
     container.bundle.spec["process"]["rlimits"] = [limit]
     done = container.run("true")
@@ -258,9 +253,8 @@ def test_user_namespace_maps_root(container: Container) -> None:
     assert (container.bundle.rootfs / "tmp/made").stat().st_uid == 100000
 
 
+@pytest.mark.host("time namespaces")
 def test_time_namespace_has_its_offset(container: Container) -> None:
-    if not Path("/proc/self/ns/time").exists():
-        pytest.skip("no time namespaces")
     container.bundle.linux["namespaces"].append({"type": "time"})
     container.bundle.linux["timeOffsets"] = {"boottime": {"secs": 1000000}}
     uptime = float(container.output("cat /proc/uptime").split()[0])
