@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.kernel.cgroup_layout import read_layout
+
 from .oci import Bundle, Completed, pyrunc_oci
 
 ONLY_V2 = """
