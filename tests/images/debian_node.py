@@ -22,7 +22,7 @@ from tests.images import pack
 
 NAME = "docker.io/library/debian-node:latest"
 SUITE = "bookworm"
-BASE_PACKAGES = "ca-certificates"
+BASE_PACKAGES = "ca-certificates,mount"
 LAYERS = (["python3"], ["nodejs", "npm"])
 CONFIG: dict[str, Any] = {
     "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],

@@ -49,7 +49,7 @@ def _mount(line: str) -> tuple[str, str]:
     """Return a mount point, and options, type and the file system's own options of its mount."""
     left, right = line.split(" - ")
     fields, (kind, _, options) = left.split(), right.split(" ", 2)
-    options = re.sub(r"(lowerdir|upperdir|workdir)[^,]*=[^,]*,?", "", options)
+    options = re.sub(r"(lowerdir|upperdir|workdir|size|nr_inodes)[^,=]*=[^,]*,?", "", options)
     return fields[4], f"{kind} {fields[5]} {','.join(sorted(options.strip(',').split(',')))}"
 
 
