@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import pytest
 
 from pyrunc.errors import AlreadyExists, InUse, InvalidInput
 from pyrunc.kernel import netlink, netlink_query
+from pyrunc.kernel.launch_plan import OPTIONAL, LaunchPlan, Step, step_names
 from pyrunc.network import attach, check, networks, setup
 from pyrunc.network.networks import Network
 from pyrunc.oci.network_messages import LOOPBACK_UP, NetworkMessages
 from pyrunc.paths import Paths
 from pyrunc.storage.database import open_database
+from tests.harness import launches
 from tests.harness.own_network import (
     OUTSIDE,
     OUTSIDE_GATEWAY,
@@ -144,6 +147,74 @@ def test_bridge_does_not_listen_to_ipv6(host: Host) -> None:
     host.network()
 
     assert sh(f"cd /proc/sys/net/ipv6/conf/{BRIDGE}; cat accept_ra disable_ipv6") == "0\n1\n"
+
+
+def launch_steps(root: Path, network: Network, endpoint: attach.Endpoint) -> list[Step]:
+    """Return a launch with the network's steps where the plan compiler puts them."""
+    messages = attach.messages(network, endpoint)
+    awaited = [
+        Step(kind="await-link", stage="parent", target=name, data=question, a=2000)
+        for name, question in messages.awaited
+    ]
+    clone, *first = launches.birth()
+    return [
+        clone,
+        Step(
+            kind="create-veth",
+            stage="parent",
+            data=messages.veth,
+            a=messages.veth_pid_offset,
+        ),
+        Step(kind="release", stage="parent", a=1),
+        *awaited,
+        Step(kind="release", stage="parent", a=2),
+        *first,
+        Step(kind="wait", a=1),
+        *(Step(kind=kind, target=target, data=data) for kind, target, data in messages.child),
+        *launches.rooted(root),
+        Step(kind="wait", a=2),
+        *launches.command(),
+    ]
+
+
+def test_command_finds_the_network_ready_to_carry(host: Host, tmp_path: Path) -> None:
+    root = launches.make_root(tmp_path / "rootfs")
+    network = host.network()
+    for number in range(20):
+        endpoint = attach.attach(host.connection, network, f"{number:064x}")
+        steps = launch_steps(root, network, endpoint)
+        # One packet, and less time for its answer than a second try would take.
+        outcome = launches.run(steps, ["/bin/ping", "-c1", "-W1", "-q", endpoint.gateway])
+
+        assert outcome.code == 0, outcome.stdout
+
+
+def test_launch_goes_on_without_a_link_that_never_comes(host: Host, tmp_path: Path) -> None:
+    root = launches.make_root(tmp_path / "rootfs")
+    network = host.network()
+    sh(f"ip link set {BRIDGE} down")
+    endpoint = attach.attach(host.connection, network, ONE)
+    steps = [
+        step.replace(a=50, flags=OPTIONAL) if step.kind == "await-link" else step
+        for step in launch_steps(root, network, endpoint)
+    ]
+
+    assert launches.run(steps, ["/bin/true"]).code == 0
+
+
+@pytest.mark.parametrize("step", ["mount:/proc", "wait#2"])
+def test_child_that_fails_while_the_launcher_waits_is_named(
+    host: Host, tmp_path: Path, step: str
+) -> None:
+    root = launches.make_root(tmp_path / "rootfs")
+    network = host.network()
+    steps = launch_steps(root, network, attach.attach(host.connection, network, ONE))
+    names = step_names(LaunchPlan(steps=tuple(steps), argv=(), environment=()))
+    with launches.fault(step, "EIO"):
+        outcome = launches.run(steps, ["/bin/true"])
+
+    assert (names[outcome.failure.index], outcome.failure.errno) == (step, errno.EIO)
+    assert wait_for(lambda: links() == ["lo", BRIDGE])
 
 
 # -- set-up ----------------------------------------------------------------------------------
