@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import re
+import statistics
 import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.harness.engine import Engine
+from tests.harness.engine import SOURCE, Engine
 from tests.harness.peers import Docker, Podman
 from tests.images import busybox
 
 WORDS = ["busybox", "true"]
+TRACE_LINE = re.compile(r"\s*[\d.]+\s+(?P<stage>[a-z]+)\s+(?P<name>\S+)\s+(?P<taken>[\d.]+)\s")
 
 
 def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
@@ -43,17 +47,33 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
     return table(title, times, against) + "\n" + where_it_goes(directory, pyrunc)
 
 
-def where_it_goes(directory: Path, pyrunc: Engine, most: int = 12) -> str:
-    """Return the slowest steps of one traced run with a bridge."""
+def where_it_goes(directory: Path, pyrunc: Engine, most: int = 10) -> str:
+    """Return what each stage of one traced run with a bridge took, and its slowest steps."""
     trace = directory / "trace"
+    begun = time.monotonic()
     done = pyrunc("run", "--rm", f"--trace={trace}", *WORDS)
+    whole = (time.monotonic() - begun) * 1000
     if done.returncode != 0:
         return f"  no trace: {done.stderr.strip()}"
-    return "Where it goes (run --trace, bridge):\n" + "\n".join(
-        f"  {line}" for line in trace.read_text().splitlines()[: most * 8]
-    )
+    steps = [
+        (float(match["taken"]), match["stage"], match["name"])
+        for match in map(TRACE_LINE.match, trace.read_text().splitlines())
+        if match
+    ]
+    stages = {stage: sum(t for t, s, _ in steps if s == stage) for _, stage, _ in steps}
+    lines = [
+        f"Where it goes (run --trace with a bridge, {whole:.1f} ms in all, {len(steps)} steps):"
+    ]
+    lines += [f"  {stage:26}{taken / 1000:9.2f}  ms" for stage, taken in stages.items()]
+    lines += [f"  {'Python: start and imports':26}{_python_start():9.2f}  ms"]
+    slowest = sorted(steps, reverse=True)[:most]
+    return "\n".join(lines + [f"    {taken / 1000:7.2f}  {name}" for taken, _, name in slowest])
 
 
-def as_json(times: dict[str, list[float]]) -> str:
-    """Return the raw times, for those who want to look closer."""
-    return json.dumps(times)
+def _python_start() -> float:
+    """Return what the interpreter takes until everything that `run` needs is imported."""
+    program = "import pyrunc.cli.run_command, pyrunc.engine.run, os; os._exit(0)"
+    site = next(path for path in sys.path if path.endswith("-packages"))
+    words = f"import sys; sys.path += {[str(SOURCE), site]!r}; {program}"
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", words]
+    return statistics.median(milliseconds(argv) for _ in range(9))
