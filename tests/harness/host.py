@@ -24,7 +24,7 @@ def snapshot() -> Snapshot:
     """Return what there is now: mounts, links, packet filter, cgroups, namespaces, processes."""
     return {
         "mount": _mounts(),
-        "link": sorted(os.listdir("/sys/class/net")) + _links(),
+        "link": _links(),
         "nftables": _ruleset(),
         "cgroup": _cgroups(),
         "network namespace": _named_namespaces(),
