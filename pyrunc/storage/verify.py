@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Damage(Record):
-    """One thing that is amiss in the store; `mend` is "" where only loading the image again helps."""
+    """One thing that is amiss; `mend` is "" where only loading the image again helps."""
 
     kind: str  # "blob", "layer", "image"
     subject: str
