@@ -64,6 +64,20 @@ add_custom_command(
     COMMENT "Packing the embedded image")
 add_custom_target(embedded-image ALL DEPENDS hello.tar)
 
+# All modules of the package, compiled, in one file that the commands read (module_finder.py).
+file(GLOB_RECURSE PYRUNC_MODULES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/../pyrunc/*.py)
+execute_process(COMMAND ${Python_EXECUTABLE} -c
+    "import sys; print(f'modules.{sys.implementation.cache_tag}.bin', end='')"
+    OUTPUT_VARIABLE PYRUNC_BUNDLE COMMAND_ERROR_IS_FATAL ANY)
+add_custom_command(
+    OUTPUT ${PYRUNC_BUNDLE}
+    COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/module_bundle.py
+            ${CMAKE_CURRENT_SOURCE_DIR}/../pyrunc ${PYRUNC_BUNDLE}
+            $<IF:$<BOOL:${PYRUNC_IN_TREE}>,in-tree,installed>
+    DEPENDS module_bundle.py module_finder.py ${PYRUNC_MODULES}
+    COMMENT "Bundling the compiled modules")
+add_custom_target(module-bundle ALL DEPENDS ${PYRUNC_BUNDLE})
+
 if(PYRUNC_IN_TREE)
     set(PYRUNC_SCRIPTS build/bin)
 elseif(SKBUILD_SCRIPTS_DIR)
@@ -72,4 +86,4 @@ else()
     set(PYRUNC_SCRIPTS bin)
 endif()
 install(TARGETS pyrunc pyrunc-oci DESTINATION ${PYRUNC_SCRIPTS})
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hello.tar DESTINATION pyrunc/libexec)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hello.tar ${CMAKE_CURRENT_BINARY_DIR}/${PYRUNC_BUNDLE} DESTINATION pyrunc/libexec)

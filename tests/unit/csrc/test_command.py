@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import command
+from tests.harness.engine import SOURCE, command
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENTRY = """
@@ -123,3 +123,51 @@ def test_oci_command_fails_with_one(tmp_path: Path) -> None:
 def test_command_is_static_and_small() -> None:
     assert b"/ld-" not in command().read_bytes()
     assert command().stat().st_size < 1 << 20
+
+
+BUNDLED = """
+import sys
+def main():
+    print(sys.modules["pyrunc.errors"].__spec__.loader, sys.modules["pyrunc.errors"].__file__)
+    import pyrunc.oci.record as record
+    record.Record(x=1)
+"""
+
+
+@pytest.fixture
+def in_tree(tmp_path: Path) -> Path:
+    """Return a source tree's command, whose entry reports how its modules were found."""
+    shutil.copytree(SOURCE / "pyrunc", tmp_path / "pyrunc", ignore=shutil.ignore_patterns("__py*"))
+    entry = tmp_path / "pyrunc/cli/entry.py"
+    entry.write_text("import pyrunc.errors\n" + BUNDLED)
+    (tmp_path / "build/bin").mkdir(parents=True)
+    shutil.copy(command(), tmp_path / "build/bin/pyrunc")
+    bundle = next((tmp_path / "pyrunc/libexec").glob("modules.*.bin"))
+    words = [str(SOURCE / "csrc/module_bundle.py"), str(tmp_path / "pyrunc"), str(bundle)]
+    subprocess.run([sys.executable, *words, "in-tree"], check=True)
+    return tmp_path / "build/bin/pyrunc"
+
+
+def test_modules_come_from_the_bundle_and_tracebacks_from_the_source(in_tree: Path) -> None:
+    done = subprocess.run([in_tree], env={}, capture_output=True, text=True)
+
+    source = in_tree.parents[2] / "pyrunc"
+    assert "BundleFinder" in done.stdout
+    assert f"{source}/errors.py" in done.stdout
+    assert f'File "{source}/oci/record.py", line' in done.stderr
+
+
+def test_changed_source_counts_at_once(in_tree: Path) -> None:
+    errors = in_tree.parents[2] / "pyrunc/errors.py"
+    errors.write_text(errors.read_text() + "\n# changed\n")
+    done = subprocess.run([in_tree], env={}, capture_output=True, text=True)
+
+    assert "BundleFinder" not in done.stdout
+    assert f"{errors}" in done.stdout
+
+
+def test_command_without_its_bundle_works(in_tree: Path) -> None:
+    next((in_tree.parents[2] / "pyrunc/libexec").glob("modules.*.bin")).unlink()
+    done = subprocess.run([in_tree], env={}, capture_output=True, text=True)
+
+    assert "errors.py" in done.stdout
