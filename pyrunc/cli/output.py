@@ -116,6 +116,9 @@ def guarded(command: str, act: Callable[[], int]) -> int:
         note(f"pyrunc: {_describe(error)}")
         return _report_bug(error, command, "hint: details: ")
     except Exception as error:  # noqa: BLE001  # the one place: a bug becomes a file and one line
+        if type(error).__module__ == "sqlite3":
+            problem(_database_problem(error))
+            return exit_code(error, command)
         return _report_bug(error, command, "pyrunc: internal error (details: ", ")")
 
 
@@ -142,6 +145,21 @@ def _describe(error: OSError) -> str:
         return f"cannot go on{about}: {error}"
     return (
         f"cannot use{about or ' a file'}: {errno_reason(error.errno)} ({errno_name(error.errno)})"
+    )
+
+
+def _database_problem(error: Exception) -> PyruncError:
+    """Word what SQLite says; its texts are fixed (sqlite3_errstr)."""
+    said = str(error)
+    for words, why, hint in (
+        ("full", "no space left on device (ENOSPC)", "free some space, then try again"),
+        ("readonly", "the filesystem is read-only (EROFS)", "is --root on a writable filesystem?"),
+        ("locked", "another command holds it", "wait for that command to end, then try again"),
+    ):
+        if words in said:
+            return PyruncError(f"cannot use the database: {why}", hint=hint)
+    return PyruncError(
+        f"cannot use the database: {said}", hint="`pyrunc system check` looks at what is on disk"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import KernelError
+from ..errors import AlreadyExists, KernelError
 from ..kernel.probe import probe
 from ..network import attach as network_attach
 from ..network import networks
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .run_options import RunOptions
     from .trace import Tracer
+
+
+RANDOM_NAME_ATTEMPTS = 20
 
 
 class Container:
@@ -114,15 +117,31 @@ def _reserve_name(container: Container) -> None:
     container.undo.push(remove_tree, engine.paths.run_dir(container_id))
     container.row = containers.ContainerRow(
         id=container_id,
-        name=options.name or random_name(),
+        name=options.name,
         created_ns=time.time_ns(),
         image=options.image,
         image_id=container.image.id,
         auto_remove=options.auto_remove,
         document={},
     )
-    containers.insert(container.connection, container.row)
     container.undo.push(containers.delete, container.connection, container_id)
+    _insert(container)
+
+
+def _insert(container: Container) -> None:
+    """Take the name that the user gave, or a free one."""
+    if container.options.name:
+        containers.insert(container.connection, container.row)
+        return
+    for attempt in range(RANDOM_NAME_ATTEMPTS):
+        container.row = container.row.replace(name=random_name(attempt))
+        try:
+            containers.insert(container.connection, container.row)
+        except AlreadyExists:
+            if attempt == RANDOM_NAME_ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 def _make_bundle(container: Container) -> None:

@@ -48,6 +48,8 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
     repair(engine, connection)
     row = containers.find(connection, name)
     known = row.document
+    if not known:  # it is just being made
+        raise NotFound(f"No such container: {name}", kind="container", name=name)
     argv = known["command"]
     document = {
         "Id": row.id,

@@ -31,8 +31,12 @@ _SURNAMES = (
 )  # fmt: skip
 
 
-def random_name() -> str:
-    """Return a name such as "nimble_ritchie"; not unique, the database decides that."""
+def random_name(attempt: int = 0) -> str:
+    """Return a name such as "nimble_ritchie"; not unique, the database decides that.
+
+    From the fourth attempt on with a number behind it, so that thousands of containers find names.
+    """
     raw = int.from_bytes(os.urandom(8), "big")
     adjective, surname = divmod(raw, len(_SURNAMES))
-    return f"{_ADJECTIVES[adjective % len(_ADJECTIVES)]}_{_SURNAMES[surname]}"
+    number = str(raw >> 40) if attempt > 2 else ""
+    return f"{_ADJECTIVES[adjective % len(_ADJECTIVES)]}_{_SURNAMES[surname]}{number}"

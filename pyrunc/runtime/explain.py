@@ -79,7 +79,10 @@ def text(plan: LaunchPlan) -> str:
 
 
 def as_json(plan: LaunchPlan) -> list[dict[str, object]]:
-    """Return one object a step: step (from 1), name, kind, stage, arguments, why, source."""
+    """Return one object a step: step (from 1), name, kind, stage, arguments, why, source.
+
+    "optional" is there, and true, for a step whose failure is no failure of the launch.
+    """
     entries = []
     for number, (step, name) in enumerate(zip(plan.steps, name_steps(plan), strict=True), 1):
         why, source = reason(step)
@@ -92,6 +95,8 @@ def as_json(plan: LaunchPlan) -> list[dict[str, object]]:
             "why": why,
             "source": source,
         }
+        if step.flags & OPTIONAL:
+            entry["optional"] = True
         entries.append(entry)
     return entries
 

@@ -17,6 +17,9 @@ KEPT_CGROUPS = re.compile(r"/pyrunc(/monitors)?$")
 # What a rule matched or a set remembers is traffic, not configuration.
 NFT_TRAFFIC = re.compile(r"counter packets \d+ bytes \d+|expires \S+")
 
+# For a machine where others run pyrunc at the same time; continuous runs never set that.
+IS_SHARED = os.environ.get("PYRUNC_TEST_SHARED_HOST") == "1"
+
 Snapshot = dict[str, list[str]]
 
 

@@ -19,7 +19,7 @@ def assert_host_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     if os.getuid() != 0:
         pytest.skip("needs root")
-    if os.environ.get("PYRUNC_TEST_SHARED_HOST") == "1":
+    if host.IS_SHARED:
         yield
         return
     before = host.snapshot()
