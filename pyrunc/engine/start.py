@@ -43,6 +43,8 @@ def start(container: Container, tracer: Tracer) -> Launch:
             )
         container.undo.push(_abort, launch)
         started = _await_start(plan, launch, tracer)
+        if tracer.is_on:
+            _trace_namespaces(started.pid, tracer)
         with tracer.step("record-start"):
             containers.mark_started(container.connection, row.id, started.started_ns)
     except BaseException as error:
@@ -115,6 +117,19 @@ def _await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
         "cannot start the container: the launcher ended without a word",
         hint="was it killed?  `pyrunc run --trace` shows how far it comes",
     )
+
+
+def _trace_namespaces(pid: int, tracer: Tracer) -> None:
+    """Print the inodes by which /proc/PID/ns tells namespaces apart, and which are the host's."""
+    from ..kernel import namespaces
+
+    own = namespaces.inodes(os.getpid())
+    words = [
+        f"{name} {inode}{' (the host)' if own.get(name) == inode else ''}"
+        for name, inode in namespaces.inodes(pid).items()
+    ]
+    if words:  # a command that ended at once has none left
+        tracer.note(f"namespaces of {pid}: {', '.join(words)}")
 
 
 def _trace(plan: LaunchPlan, names: list[str], record: launcher.StepRecord, tracer: Tracer) -> None:

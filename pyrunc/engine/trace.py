@@ -64,6 +64,11 @@ class Tracer:
         """Return the context of one step of the engine."""
         return EngineStep(self, name, subject)
 
+    def note(self, text: str) -> None:
+        """Print one line that is no step."""
+        if self._write is not None:
+            self._write(f"# {text}\n")
+
     def record(
         self, stage: str, name: str, begun_ns: int, ended_ns: int, errno: int, detail: str = ""
     ) -> None:

@@ -81,6 +81,8 @@ def traced_steps(text: str) -> list[TracedStep]:
     start = float(header.split()[3])
     steps = []
     for line in lines:
+        if line.startswith("#"):
+            continue
         offset, stage, name, took, result = line.split()[:5]
         begun = start + float(offset) / 1e6
         number = 0 if result == "ok" else getattr(errno, result)
@@ -206,6 +208,16 @@ def test_the_trace_goes_to_stderr_without_a_file(loaded: Engine) -> None:
     names = [step.name for step in traced_steps(result.stderr)]
     assert "mount:/proc" in names
     assert "spawn-launcher" in names
+
+
+def test_the_trace_tells_the_namespaces(loaded: Engine) -> None:
+    script = "readlink /proc/self/ns/uts; sleep 0.2"
+    result = loaded("run", "--rm", "--trace", "busybox", "sh", "-c", script, check=True)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("# namespaces")]
+    inode = result.stdout.strip().removeprefix("uts:[").removesuffix("]")
+    assert f"uts {inode}" in line
+    assert "user " in line
+    assert line.count("(the host)") == 2  # user and time
 
 
 def test_the_trace_and_explain_name_the_same_steps(loaded: Engine) -> None:
