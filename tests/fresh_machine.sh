@@ -5,6 +5,7 @@
 #
 # Bootstraps a minimal root (apt only), clones HEAD of this repository into it, and runs the command there as root
 # with the machine's own /proc, /sys and /dev.  Needs root, mmdebstrap, and for noble the package ubuntu-keyring.
+# With FRESH_ALONE=1 the root of the time before is used again (see below).
 # FRESH_COPY names files of this machine that its network needs (pip.conf, certificates), FRESH_DIRECTORY where to work.
 set -euo pipefail
 
@@ -24,22 +25,33 @@ fi
 
 mkdir -p "$work"
 [ -f "$work/$suite.tar" ] || mmdebstrap --quiet --variant=minbase --include=apt "$suite" "$work/$suite.tar" "${sources[@]}"
-rm -rf --one-file-system "$root"
-mkdir -p "$root"
-tar -x -C "$root" -f "$work/$suite.tar"
-[ "$suite" != noble ] || sed -i 's#signed-by=[^]]*#signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg#' "$root/etc/apt/sources.list"
-git clone --quiet "$source" "$root/root/pyrunc"
-for file in /etc/resolv.conf ${FRESH_COPY:-}; do
-    mkdir -p "$root$(dirname "$file")"
-    cp -aLT "$file" "$root$file"
-done
+if [ -z "${FRESH_ALONE:-}" ]; then
+    rm -rf --one-file-system "$root"
+    mkdir -p "$root"
+    tar -x -C "$root" -f "$work/$suite.tar"
+    [ "$suite" != noble ] || sed -i 's#signed-by=[^]]*#signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg#' "$root/etc/apt/sources.list"
+    git clone --quiet "$source" "$root/root/pyrunc"
+    for file in /etc/resolv.conf ${FRESH_COPY:-}; do
+        mkdir -p "$root$(dirname "$file")"
+        cp -aLT "$file" "$root$file"
+    done
+    command="apt-get -q update; apt-get -q -y install git make; $command"
+fi
 
-# A mount namespace of its own, so that nothing stays mounted here.
-unshare --mount --propagation private bash -euc '
+# A mount namespace of its own, so that nothing stays mounted here; and a new root, not a chroot, because the kernel
+# makes no user namespaces for a process in a chroot.  FRESH_ALONE=1 also takes a network and a pid namespace, for
+# machines on which others run containers at the same time; then nothing can be fetched.
+namespaces=(--mount --propagation private)
+[ -z "${FRESH_ALONE:-}" ] || namespaces+=(--net --pid --fork --kill-child)
+unshare "${namespaces[@]}" bash -euc '
     mount --bind "$0" "$0"
     cd "$0"
-    for tree in proc sys dev; do mount --rbind "/$tree" "$tree"; done
+    for tree in sys dev; do mount --rbind "/$tree" "$tree"; done
+    mount -t proc proc proc
     mount -t tmpfs tmpfs run
-    exec chroot . /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        bash -c "set -e; cd /root/pyrunc; apt-get -q update; apt-get -q -y install git make; $1"
+    mkdir -p run/old
+    pivot_root . run/old
+    umount -l /run/old
+    exec /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        bash -c "set -e; cd /root/pyrunc; $1"
 ' "$root" "$command"

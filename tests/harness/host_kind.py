@@ -7,6 +7,9 @@ selected elsewhere; pytest's closing line counts it as deselected.
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 from pyrunc.kernel.cgroup_layout import read_layout
@@ -19,6 +22,14 @@ def _bounding() -> int:
     return int(Path("/proc/self/status").read_text().split("CapBnd:\t")[1][:16], 16)
 
 
+def _docker_major() -> int:
+    if not shutil.which("docker"):
+        return 0
+    done = subprocess.run(["docker", "--version"], capture_output=True, text=True)
+    match = re.search(r"version (\d+)", done.stdout)
+    return int(match[1]) if match else 0
+
+
 KINDS: dict[str, bool] = {
     "cgroup v1": bool(_LAYOUT.hierarchies),
     "cgroup v2": _LAYOUT.unified is not None,
@@ -29,5 +40,6 @@ KINDS: dict[str, bool] = {
     and "hugetlb" in _LAYOUT.unified_controllers,
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
+    "a docker client of 2025": _docker_major() >= 28,  # older ones word their errors differently
     "time namespaces": Path("/proc/self/ns/time").exists(),
 }
