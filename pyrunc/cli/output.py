@@ -8,6 +8,7 @@ Hot: errors of `run` come through here.
 from __future__ import annotations
 
 import os
+from errno import EACCES, EPERM
 
 from ..errors import Interrupted, PyruncError, errno_name, errno_reason
 
@@ -114,6 +115,9 @@ def guarded(command: str, act: Callable[[], int]) -> int:
         return exit_code(error, command)
     except OSError as error:
         note(f"pyrunc: {_describe(error)}")
+        if error.errno in (EACCES, EPERM) and os.geteuid() != 0:
+            note("hint: this needs root: put sudo in front")
+            return exit_code(error, command)
         return _report_bug(error, command, "hint: details: ")
     except Exception as error:  # noqa: BLE001  # the one place: a bug becomes a file and one line
         if type(error).__module__ == "sqlite3":

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 
-from ..errors import KernelError
+from ..errors import KernelError, NotFound
 from ..kernel.probe import probe
 from ..network.attach import preview
 from ..oci import document
+from ..oci.reference import parse_reference
 from ..runtime import explain as plan_text
 from ..runtime import seccomp
 from ..runtime.plan import compile_plan
@@ -20,6 +21,7 @@ from ..runtime.plan_context import LaunchContext
 from ..storage import images, overlay
 from . import host_files, spec_builder
 from .container_user import ContainerUser, resolve_number, resolve_user_in
+from .ensure_image import EMBEDDED_IMAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,6 +128,13 @@ def _image(engine: Engine, options: RunOptions) -> tuple[ImageRecord, ContainerU
         image = images.resolve(engine.paths, options.image)
         layers = overlay.lower_paths(engine.paths, image)
         return image, resolve_user_in(layers, wanted or image.user, options.groups)
+    except NotFound:
+        if parse_reference(options.image).full() != EMBEDDED_IMAGE:
+            raise
+        from .load import EMBEDDED, read_image
+
+        image = read_image(EMBEDDED)  # what a run would load
+        return image, resolve_number(wanted or image.user)
     except PermissionError as error:
         raise KernelError(
             "read the store",
