@@ -44,6 +44,7 @@ fi
 namespaces=(--mount --propagation private)
 [ -z "${FRESH_ALONE:-}" ] || namespaces+=(--net --pid --fork --kill-child)
 unshare "${namespaces[@]}" bash -euc '
+    ip link set lo up
     mount --bind "$0" "$0"
     cd "$0"
     for tree in sys dev; do mount --rbind "/$tree" "$tree"; done
