@@ -32,9 +32,10 @@ HOST_SOURCES = (
     Path("/etc/apt/sources.list.d/debian.sources"),
     Path("/etc/apt/sources.list"),
 )
-DEFAULT_SOURCE = f"""deb http://deb.debian.org/debian {SUITE} main
-deb http://deb.debian.org/debian {SUITE}-updates main
-deb http://deb.debian.org/debian-security {SUITE}-security main
+DEBIAN = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org"
+DEFAULT_SOURCE = f"""{DEBIAN}/debian {SUITE} main
+{DEBIAN}/debian {SUITE}-updates main
+{DEBIAN}/debian-security {SUITE}-security main
 """
 
 
