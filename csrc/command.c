@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +31,14 @@
 /* The part between "cannot" and the reason of every message. */
 #define CANNOT_START COMMAND_NAME ": cannot start Python " PYTHON_VERSION
 
-/* The first lines of Python.  A start allocates a lot and frees little, so the collector waits (1
- * ms); modules come from the bundle of compiled code if this interpreter's is there (2 ms). */
-static const char code[] = "import gc, marshal, sys\n"
+/* The first lines of Python.  Until main() is there to say something about it, Ctrl-C just ends the
+ * process; the interpreter's own handler, which prints a traceback, never gets a signal.  A start
+ * allocates a lot and frees little, so the collector waits (1 ms); modules come from the bundle of
+ * compiled code if this interpreter's is there (2 ms). */
+static const char code[] = "import _signal, gc, marshal, sys\n"
+                           "if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:\n"
+                           "    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)\n"
+                           "_signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])\n"
                            "gc.set_threshold(100000)\n"
                            "directories = sys.argv[1].split('\\n')\n"
                            "sys.path += directories\n"
@@ -159,6 +165,16 @@ static void add_libraries(char *directories, size_t size, const char *directory)
     }
 }
 
+/* Ctrl-C waits while the interpreter starts; the first lines of Python let it through. */
+static void block_interrupt(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int execute(char *interpreter, char *directories, int argc, char **argv)
 {
     char *leading[] = {interpreter, "-I",         "-S",        "-X",        "utf8",
@@ -171,6 +187,7 @@ static int execute(char *interpreter, char *directories, int argc, char **argv)
     memcpy(arguments, leading, sizeof leading);
     if (argc > 1)
         memcpy(arguments + count, argv + 1, (rest - 1) * sizeof *arguments);
+    block_interrupt();
     execv(interpreter, arguments);
     return errno;
 }

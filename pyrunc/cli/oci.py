@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _signal import SIG_DFL, SIGPIPE, SIGTERM, signal
+from _signal import SIG_DFL, SIGINT, SIGPIPE, SIGTERM, default_int_handler, getsignal, signal
 
 from .. import __version__
 from ..errors import InvalidInput, PyruncError
@@ -122,6 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     signal(SIGPIPE, SIG_DFL)  # a caller that closes our stdout ends us quietly
+    if getsignal(SIGINT) is SIG_DFL:
+        signal(SIGINT, default_int_handler)  # what is half made is undone
     log = Log()
     try:
         return _main(arguments, log)
@@ -133,6 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
         log.error(str(error) if error.hint is None else f"{error} (hint: {error.hint})")
     except OSError as error:
         log.error(f"{error.filename or NAME}: {error.strerror}")
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        return 128 + SIGINT
     except Exception as error:  # the one place: an engine parses what we print
         log.error(f"internal error: {type(error).__name__}: {error}")
         if log.is_debug:

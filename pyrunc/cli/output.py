@@ -7,6 +7,7 @@ Hot: errors of `run` come through here.
 
 from __future__ import annotations
 
+import _signal
 import os
 from errno import EACCES, EPERM
 
@@ -104,6 +105,8 @@ def exit_code(error: BaseException, command: str) -> int:
 def guarded(command: str, act: Callable[[], int]) -> int:
     """Run a command; whatever it raises becomes a message and an exit code.  No traceback, ever."""
     try:
+        if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         return act()
     except KeyboardInterrupt:
         return 130
