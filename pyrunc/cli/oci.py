@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error(f"{error.filename or NAME}: {error.strerror}")
     except KeyboardInterrupt:
         log.error("interrupted")
-        return 128 + SIGINT
+        return 130
     except Exception as error:  # the one place: an engine parses what we print
         log.error(f"internal error: {type(error).__name__}: {error}")
         if log.is_debug:
