@@ -141,7 +141,8 @@ def _remove_orphans(engine: Engine, connection: Connection, dry_run: bool) -> li
 
 
 def _names(directory: str) -> list[str]:
+    """Return what is called as a container is; whatever else lies there is not ours to remove."""
     try:
-        return [name for name in os.listdir(directory) if not name.startswith(".")]
+        return [name for name in os.listdir(directory) if containers.is_id(name)]
     except FileNotFoundError:
         return []

@@ -9,7 +9,7 @@ from ..oci import document
 from . import content, images
 from .atomic import remove_tree
 from .locks import locked, try_lock
-from .workspace import INTENT
+from .workspace import INTENT, is_workspace_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def sweep(paths: Paths) -> list[str]:
     Returns: what was removed.
     """
     try:
-        names = os.listdir(paths.temporary())
+        names = [name for name in os.listdir(paths.temporary()) if is_workspace_name(name)]
     except FileNotFoundError:
         return []
     if not names:

@@ -76,6 +76,11 @@ def new_id() -> str:
     return os.urandom(32).hex()
 
 
+def is_id(name: str) -> bool:
+    """Tell whether this is a container's id in full."""
+    return len(name) == 64 and not name.strip("0123456789abcdef")
+
+
 # -- the database: names and what was asked for ----------------------------------------------------
 
 

@@ -6,6 +6,8 @@ sqlite3, imported without the package around it, because `run` opens the databas
 
 from __future__ import annotations
 
+import os
+
 from ..errors import PyruncError
 from . import sqlite
 from .atomic import make_directory
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_SECONDS = 20.0
+
+# What lies in a root (paths.py); a file system's own directory does no harm.
+_OWN_NAMES = frozenset(
+    {
+        *("oci", "layers", "images", "locks", "containers", "volumes", "seccomp", "tmp"),
+        *("pyrunc.db", "pyrunc.db-wal", "pyrunc.db-shm", "pyrunc.db-journal", "lost+found"),
+    }
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS containers(
@@ -83,12 +93,28 @@ def _upgrade(connection: Connection, path: str, version: int) -> None:
             subject=path,
             hint=f"use the newer pyrunc, or another --root; this one knows schema {SCHEMA_VERSION}",
         )
+    if version == 0:
+        _check_root(os.path.dirname(path), path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA.split(";\n"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def _check_root(root: str, path: str) -> None:
+    """Refuse to begin a store among files of somebody else: `--root /` must not own /tmp."""
+    foreign = sorted(set(os.listdir(root)) - _OWN_NAMES)
+    if not foreign:
+        return
+    if os.stat(path).st_size == 0:  # opening it made it
+        os.unlink(path)
+    raise PyruncError(
+        f"cannot use {root!r} as root: it is not empty, and holds no store of pyrunc",
+        subject=root,
+        hint=f"name a directory that is empty or not there yet; this one has {foreign[0]!r}",
+    )
 
 
 def _unusable(path: str, error: Exception) -> PyruncError:

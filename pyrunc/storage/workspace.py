@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 # Names what will have been renamed into the store, before it is.
 INTENT = "intent.json"
 
+_NAME_BYTES = 8
+
+
+def is_workspace_name(name: str) -> bool:
+    """Tell whether a directory of this name may be a workspace: nothing else is ever swept."""
+    return len(name) == 2 * _NAME_BYTES and not name.strip("0123456789abcdef")
+
 
 class Workspace:
     """A temporary directory of the store's filesystem; gone when the block ends."""
@@ -29,7 +36,7 @@ class Workspace:
     def __init__(self, paths: Paths) -> None:
         """Make nothing yet."""
         self._parent = paths.temporary()
-        self.path = f"{self._parent}/{os.urandom(8).hex()}"
+        self.path = f"{self._parent}/{os.urandom(_NAME_BYTES).hex()}"
         self.lock_fd = -1
 
     def __enter__(self) -> Self:
