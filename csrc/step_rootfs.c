@@ -6,6 +6,11 @@
 
 enum { MS_REC_FLAG = 16384, MEMORY_MAJOR = 1, NULL_MINOR = 3 };
 
+static bool is_null_device(const struct stat *status)
+{
+    return S_ISCHR(status->st_mode) && status->st_rdev == makedev(MEMORY_MAJOR, NULL_MINOR);
+}
+
 /* Security: masked files are covered by this one.  A /dev/null of the image may be a link to
  * anything (CVE-2025-31133), so it is the host's, opened before the rootfs is in sight. */
 static int open_host_null(struct child *child)
@@ -17,7 +22,7 @@ static int open_host_null(struct child *child)
     int result = sys_fstat(fd, &status);
     if (result < 0)
         return result;
-    if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(MEMORY_MAJOR, NULL_MINOR))
+    if (!is_null_device(&status))
         return -ENODEV;
     child->null_fd = fd;
     return 0;
@@ -87,6 +92,27 @@ int step_bind_rootfs(struct child *child, const struct step *step)
     return result;
 }
 
+/* Security: 0, 1 or 2 may be the host's /dev/null, and root in here owns its inode as well: a chmod
+ * of /proc/self/fd/0 would be for the whole host.  The container's own takes its place.  A root
+ * without one keeps what it was given: who made its spec left it out. */
+static void replace_null_stdio(const struct child *child)
+{
+    struct stat status;
+    int own_fd = -1;
+
+    for (int fd = 0; fd < 3; fd++) {
+        if (sys_fstat(fd, &status) < 0 || !is_null_device(&status))
+            continue;
+        if (own_fd < 0)
+            own_fd = sys_openat2(child->root_fd, "dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK,
+                                 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+        if (own_fd >= 0 && sys_fstat(own_fd, &status) == 0 && is_null_device(&status))
+            syscall(SYS_dup3, own_fd, fd, 0);
+    }
+    if (own_fd >= 0)
+        sys_close(own_fd);
+}
+
 /* Kernel: pivot_root(".", ".") puts the old root on top of the new one, where umount2 finds it
  * (pivot_root(2), "pivot_root(".", ".")").  The old tree becomes a slave before: its unmounting
  * must not reach the host, whatever propagation the plan asked for. */
@@ -111,5 +137,8 @@ int step_pivot_root(struct child *child, const struct step *step)
         return result;
     sys_close(child->root_fd);
     child->root_fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-    return child->root_fd < 0 ? child->root_fd : 0;
+    if (child->root_fd < 0)
+        return child->root_fd;
+    replace_null_stdio(child);
+    return 0;
 }
