@@ -210,10 +210,18 @@ static _Noreturn void give_up(struct launch *launch, uint32_t index)
     _exit(EXIT_FAILED);
 }
 
+/* The step the child was in.  Security: with --init, PID 1 shares this memory until it has let go
+ * of it, and a command that may trace it could write there: the number is not to be believed. */
+static uint32_t current_step(const struct launch *launch)
+{
+    uint32_t index = __atomic_load_n(&launch->progress->current, __ATOMIC_ACQUIRE);
+    return index < launch->plan->step_count ? index : 0;
+}
+
 /* The child's step failed, or the child was killed in it, which only we can write down. */
 static _Noreturn void blame_child(struct launch *launch)
 {
-    uint32_t index = launch->progress->current;
+    uint32_t index = current_step(launch);
     struct step_record *record = &launch->progress->records[index];
     record->index = (uint16_t)index;
     if (record->error == 0)
@@ -280,7 +288,7 @@ static int await_child(struct launch *launch)
 /* The child's end of the socket is closed: by execve, by a step that failed, or by a kill. */
 static void check_child(struct launch *launch)
 {
-    uint32_t index = launch->progress->current;
+    uint32_t index = current_step(launch);
     struct step_record *record = &launch->progress->records[index];
     bool has_executed = launch->plan->steps[index].kind == STEP_EXECUTE && record->start_ns != 0 &&
                         record->error == 0;
