@@ -2,7 +2,8 @@
  *
  * One buffer a stream.  A stream is read only while its buffer is empty, so a client that does not
  * read stops the container's writes and nothing else (back-pressure); without a client, output is
- * dropped.  All descriptors are non-blocking; poll decides.
+ * dropped.  When the client says that nobody reads a stream any more, its pipe closes, and the
+ * container's next write fails as in any pipeline.  All descriptors are non-blocking; poll decides.
  */
 #define _GNU_SOURCE
 #include "parent.h"
@@ -114,6 +115,24 @@ static void resize(const struct resize_packet *packet)
         ioctl(copy.launch->master_fd, TIOCSWINSZ, &size);
 }
 
+/* What reads this output has ended: so does the pipe, or the terminal as a whole (a hang-up: the
+ * container reads its end and may get SIGHUP).  What is in there is lost, as in a pipe. */
+static void close_output(char type)
+{
+    struct stream *stream = &copy.outputs[type == PACKET_STDERR];
+    int fd = stream->fd;
+    stream->length = 0;
+    stream->fd = -1;
+    if (fd < 0)
+        return;
+    if (fd == copy.launch->master_fd) {
+        copy.launch->master_fd = -1;
+        copy.input.fd = -1;
+        copy.is_hung_up = false;
+    }
+    close(fd);
+}
+
 static void handle_packet(size_t length)
 {
     struct stream *input = &copy.input;
@@ -143,6 +162,10 @@ static void handle_packet(size_t length)
             break;
         memcpy(&resize_packet, input->packet, sizeof resize_packet);
         resize(&resize_packet);
+        break;
+    case PACKET_CLOSE:
+        if (length >= sizeof(struct close_packet))
+            close_output(input->packet[1]);
         break;
     default:
         break;

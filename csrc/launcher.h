@@ -185,6 +185,7 @@ enum packet_type {
     PACKET_STDIN_END = 'E', /* nothing */
     PACKET_SIGNAL = 'K',    /* struct signal_packet */
     PACKET_RESIZE = 'W',    /* struct resize_packet */
+    PACKET_CLOSE = 'C',     /* struct close_packet: whoever read this output is gone */
 };
 
 enum { PACKET_BYTES = 16384 }; /* of stdin, stdout, stderr at once, the type included */
@@ -231,6 +232,12 @@ struct resize_packet {
     uint16_t columns;
 };
 _Static_assert(sizeof(struct resize_packet) == 6, "the layout of launcher.py");
+
+struct close_packet {
+    char type;
+    char stream; /* PACKET_STDOUT or PACKET_STDERR */
+};
+_Static_assert(sizeof(struct close_packet) == 2, "the layout of launcher.py");
 
 static inline const char *plan_string(const struct plan *plan, uint32_t offset)
 {

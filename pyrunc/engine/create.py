@@ -229,7 +229,9 @@ def _write_spec(container: Container) -> None:
 def _write_config(path: str, content: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content)
+        left = memoryview(content)
+        while left:  # a disk that is nearly full takes a part, and says why with the next one
+            left = left[os.write(fd, left) :]
     finally:
         os.close(fd)
 

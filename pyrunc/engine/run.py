@@ -42,7 +42,11 @@ def run(
         container = create(engine, image, options, tracer)  # -> rootfs, bundle, address, plan
         launch = start(container, tracer)  # bundle  -> plan -> process (runtime/, csrc/)
         ended = attach(  # process -> exit code       (csrc/monitor.c)
-            launch, signals, interactive=options.interactive, terminal=options.terminal
+            launch,
+            signals,
+            interactive=options.interactive,
+            terminal=options.terminal,
+            tell=tell,
         )
         with tracer.step("finish"):
             finish(engine, container.connection, container.row)  # address, bundle, run directory

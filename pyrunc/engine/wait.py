@@ -9,12 +9,14 @@ from __future__ import annotations
 import _signal
 import os
 import select
+from errno import EIO, EPIPE
 
-from ..errors import PyruncError
+from ..errors import KernelError, PyruncError
 from ..kernel.launcher import Exited, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..kernel.launcher import Launch
@@ -34,8 +36,11 @@ _KEPT = frozenset(
 class SignalPipe:
     """A context that turns every signal which reaches this process into a byte to read.
 
-    Signals that came before the container could take them wait in the pipe.
+    Signals that came before the container could take them wait in the pipe.  Afterwards `deliver`
+    is called for them, even while this process waits for somebody to read what it writes.
     """
+
+    deliver: Callable[[], object] | None = None
 
     def __init__(self) -> None:
         """Make the pipe; signals go there from `__enter__` on."""
@@ -49,7 +54,7 @@ class SignalPipe:
             if number in _KEPT - {_signal.SIGWINCH} or 32 <= number < _signal.SIGRTMIN:
                 continue
             try:
-                self._previous[number] = _signal.signal(number, _ignore)
+                self._previous[number] = _signal.signal(number, self._handle)
             except OSError:
                 continue
         return self
@@ -62,6 +67,11 @@ class SignalPipe:
         os.close(self.read_fd)
         os.close(self._write_fd)
 
+    def _handle(self, _number: int, _frame: object) -> None:
+        """Pass on what came; the wake-up descriptor has the signal's number."""
+        if self.deliver is not None:
+            self.deliver()
+
     def read(self) -> bytes:
         """Return the numbers of the signals that came; empty when there are none."""
         try:
@@ -73,9 +83,10 @@ class SignalPipe:
 class _Input:
     """The user's stdin on its way to the container, one chunk at a time."""
 
-    def __init__(self, launch: Launch, poll: select.poll) -> None:
-        """Begin to read stdin."""
+    def __init__(self, launch: Launch, poll: select.poll, *, terminal: bool) -> None:
+        """Begin to read stdin; a terminal ends only by hanging up, as a whole."""
         self._launch = launch
+        self._terminal = terminal
         self._poll = poll
         self._pending: bytes | None = None  # b"" is the end of stdin, still to be told
         poll.register(0, select.POLLIN)
@@ -94,7 +105,12 @@ class _Input:
         if self._pending is None:
             return
         data = self._pending
-        sent = self._launch.send_stdin(data) if data else self._launch.close_stdin()
+        if data:
+            sent = self._launch.send_stdin(data)
+        elif self._terminal:
+            sent = self._launch.close_output(1)
+        else:
+            sent = self._launch.close_stdin()
         if sent:
             self._pending = None
             if data:
@@ -103,25 +119,78 @@ class _Input:
         self._poll.modify(self._launch.fileno(), events)
 
 
-def attach(launch: Launch, signals: SignalPipe, *, interactive: bool, terminal: bool) -> Exited:
+class _Outputs:
+    """The user's stdout and stderr; when the reader of one is gone, the container's closes too."""
+
+    def __init__(self, launch: Launch) -> None:
+        """Begin with both."""
+        self._launch = launch
+        self._open = {1, 2}
+        self._closing: list[int] = []  # to be told to the monitor, as soon as it takes packets
+        self.failure: KernelError | None = None  # the first loss that is not a reader's choice
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Write everything, however long it takes."""
+        view = memoryview(data)
+        while view and stream in self._open:
+            try:
+                view = view[os.write(stream, view) :]
+            except BlockingIOError:
+                select.select([], [stream], [])
+            except OSError as error:
+                self._open.remove(stream)
+                self._closing.append(stream)
+                self._note(stream, error)
+                self.tell_closed()
+
+    def tell_closed(self) -> None:
+        """Tell the monitor what is closed; what it can't take now waits for the next call."""
+        self._closing = [one for one in self._closing if not self._launch.close_output(one)]
+
+    def _note(self, stream: int, error: OSError) -> None:
+        if error.errno not in (EPIPE, EIO) and self.failure is None:
+            name = "stdout" if stream == 1 else "stderr"
+            self.failure = KernelError(
+                "write the container's output to", errno=error.errno or 0, subject=name
+            )
+
+
+def attach(
+    launch: Launch,
+    signals: SignalPipe,
+    *,
+    interactive: bool,
+    terminal: bool,
+    tell: Callable[[str], object] | None = None,
+) -> Exited:
     """Copy until the container has ended and all its output has been written; return how it ended.
 
+    `tell` gets a sentence when output was lost for another reason than a reader that left.
     Raises: PyruncError when the monitor died before it could tell.
     """
-    if not (terminal and interactive):
-        return _copy(launch, signals, interactive=interactive, terminal=terminal)
-    from .terminal import RawMode
+    outputs = _Outputs(launch)
+    signals.deliver = lambda: _pass_signals(launch, signals.read(), terminal)
+    signals.deliver()
+    try:
+        if not (terminal and interactive):
+            return _copy(launch, signals, outputs, interactive=interactive, terminal=terminal)
+        from .terminal import RawMode
 
-    with RawMode(0):
-        return _copy(launch, signals, interactive=True, terminal=True)
+        with RawMode(0):
+            return _copy(launch, signals, outputs, interactive=True, terminal=True)
+    finally:
+        signals.deliver = None
+        if outputs.failure is not None and tell is not None:
+            tell(f"pyrunc: {outputs.failure}")
 
 
-def _copy(launch: Launch, signals: SignalPipe, *, interactive: bool, terminal: bool) -> Exited:
+def _copy(
+    launch: Launch, signals: SignalPipe, outputs: _Outputs, *, interactive: bool, terminal: bool
+) -> Exited:
     poll = select.poll()
     poll.register(launch.fileno(), select.POLLIN)
     poll.register(signals.read_fd, select.POLLIN)
-    stdin = _Input(launch, poll) if interactive else None
-    outputs = {1: 1, 2: 2}
+    stdin = _Input(launch, poll, terminal=terminal) if interactive else None
     while True:
         for fd, event in poll.poll():
             if fd == signals.read_fd:
@@ -131,7 +200,7 @@ def _copy(launch: Launch, signals: SignalPipe, *, interactive: bool, terminal: b
             elif event & ~select.POLLOUT:
                 message = launch.receive()
                 if isinstance(message, Output):
-                    _write_all(outputs, message.stream, message.data)
+                    outputs.write(message.stream, message.data)
                 elif isinstance(message, Exited):
                     return message
                 elif message is None:
@@ -141,6 +210,7 @@ def _copy(launch: Launch, signals: SignalPipe, *, interactive: bool, terminal: b
                     )
             elif stdin is not None:
                 stdin.flush()
+            outputs.tell_closed()
 
 
 def _pass_signals(launch: Launch, numbers: bytes, terminal: bool) -> None:
@@ -150,21 +220,5 @@ def _pass_signals(launch: Launch, numbers: bytes, terminal: bool) -> None:
                 from .terminal import window_size
 
                 launch.resize(*window_size(0))
-        elif not terminal:
+        else:
             launch.signal(number)
-
-
-def _write_all(outputs: dict[int, int], stream: int, data: bytes) -> None:
-    """Write everything; when the reader is gone (EPIPE), drop the rest of this stream."""
-    view = memoryview(data)
-    while view and stream in outputs:
-        try:
-            view = view[os.write(outputs[stream], view) :]
-        except BlockingIOError:
-            select.select([], [outputs[stream]], [])
-        except OSError:
-            del outputs[stream]
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    """Do nothing: the wake-up descriptor has the signal's number."""

@@ -148,6 +148,13 @@ class Launch:
         """End the container's stdin behind what was sent; False as in `send_stdin`."""
         return self._send(b"E")
 
+    def close_output(self, stream: int) -> bool:
+        """Say that nobody reads stdout (1) or stderr (2) any more; False as in `send_stdin`.
+
+        The container's next write there fails, as in a pipeline; a terminal hangs up as a whole.
+        """
+        return self._send(b"C%d" % stream)
+
     def signal(self, number: int) -> None:
         """Send a signal to the container's first process; nothing happens if it has ended.
 
