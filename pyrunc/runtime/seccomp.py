@@ -176,6 +176,10 @@ def _kernel(text: str) -> tuple[int, int]:
 # -- the cache -------------------------------------------------------------------------------
 
 
+# Part of the key: one more whenever the compiler makes another program from the same profile.
+_COMPILER_VERSION = "2"
+
+
 def library_version() -> str:
     """Return libseccomp's version without opening it, from the name of its file; "" if unknown."""
     for directory in _LIBRARY_DIRECTORIES:
@@ -188,7 +192,13 @@ def library_version() -> str:
 
 def _key(raw_profile: bytes, capabilities: list[str], facts: HostFacts) -> str:
     digest = blake2b(raw_profile, digest_size=_DIGEST_BYTES)
-    parts = (*capabilities, facts.machine, library_version(), ".".join(map(str, facts.kernel)))
+    parts = (
+        _COMPILER_VERSION,
+        *capabilities,
+        facts.machine,
+        library_version(),
+        ".".join(map(str, facts.kernel)),
+    )
     digest.update(b"\0" + "\0".join(parts).encode())
     return digest.hexdigest()
 

@@ -59,7 +59,11 @@ def compile_program(rendered: dict[str, Any]) -> bytes:
         library.seccomp_release(context)
     if rendered["defaultAction"] in _LENIENT_ACTIONS:
         return filter_program
-    return _newer_calls_prologue(library, rendered, architectures) + filter_program
+    return (
+        _multiplexer_prologue(library, rendered, architectures)
+        + _newer_calls_prologue(library, rendered, architectures)
+        + filter_program
+    )
 
 
 def _open_library() -> Any:  # noqa: ANN401  # ctypes has no better type
@@ -155,6 +159,37 @@ def _export(library: Any, context: int) -> bytes:  # noqa: ANN401
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     finally:
         os.close(descriptor)
+
+
+# -- socketcall ------------------------------------------------------------------------------
+
+
+def _multiplexer_prologue(
+    library: Any,  # noqa: ANN401
+    rendered: dict[str, Any],
+    architectures: list[int],
+) -> bytes:
+    """Return BPF that gives the default answer for a socketcall which no rule names.
+
+    Security: libseccomp turns a rule for socket into one for socketcall as well, where there is
+    one, and drops the conditions on arguments that are behind a pointer there: AF_ALG would be open
+    to whoever takes the 32-bit entry.
+    """
+    if any("socketcall" in rule["names"] for rule in rendered["syscalls"]):
+        return b""
+    answer = _action(rendered["defaultAction"], rendered.get("defaultErrnoRet"))
+    code = []
+    for token in architectures or [library.seccomp_arch_native()]:
+        number = library.seccomp_syscall_resolve_name_arch(token, b"socketcall")
+        if number >= 0:
+            code += [
+                _bpf(_LOAD, _ARCHITECTURE_OFFSET),
+                _bpf(_IF_EQUAL, token, 0, 3),
+                _bpf(_LOAD, _NUMBER_OFFSET),
+                _bpf(_IF_EQUAL, number, 0, 1),
+                _bpf(_RETURN, answer),
+            ]
+    return b"".join(code)
 
 
 # -- newer system calls ----------------------------------------------------------------------

@@ -59,6 +59,8 @@ def default_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         (I386, 3, (), ALLOW),  # read
         (I386, 21, (), EPERM),  # mount
         (I386, 102, (), EPERM),  # socketcall
+        (I386, 102, (1,), EPERM),  # socketcall of socket: its AF_ALG is behind a pointer
+        (I386, 102, (3,), EPERM),  # socketcall of connect
         (I386, 359, (2,), ALLOW),  # socket
         (I386, 359, (38,), EPERM),
         (I386, 9999, (), ENOSYS),
