@@ -334,12 +334,20 @@ def _one_network(raw: str) -> str:
 def _check_strings(values: dict[str, Any]) -> None:
     """Refuse what no path, argument or variable can hold.
 
-    Security: a NUL would cut the string where C reads it, after all checks.
+    Security: a NUL would cut the string where C reads it, after all checks.  Documents are UTF-8:
+    the container's config.json can't hold other bytes.
     """
-    texts = [values["image"], values.get("cidfile", ""), *values["command"]]
+    texts = [values["image"], values.get("working_dir", ""), *values["command"]]
     texts += values.get("environment", ())
     texts += values.get("entrypoint") or ()
-    texts += [values.get("working_dir", ""), values.get("trace") or ""]
+    for pair in values.get("labels", ()):
+        texts += pair
+    for mount in values.get("mounts", ()):
+        texts += [mount.source, mount.target]
+    for text in texts:
+        if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+            raise InvalidInput(f"an argument is not valid UTF-8: {text[:200]}")
+    texts += [values.get("cidfile", ""), values.get("trace") or ""]
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL character inside an argument")
 

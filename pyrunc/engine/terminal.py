@@ -62,4 +62,7 @@ class RawMode:
     ) -> None:
         """Give the terminal back as it was."""
         if self._saved is not None:
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            try:
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            except termios.error:
+                return  # it has hung up: nobody is there to restore it for

@@ -76,6 +76,11 @@ def new_id() -> str:
     return os.urandom(32).hex()
 
 
+def is_text(word: str) -> bool:
+    """Tell whether a word of a command line is valid UTF-8, as names and documents have to be."""
+    return word.isascii() or not any("\ud800" <= character <= "\udfff" for character in word)
+
+
 def is_id(name: str) -> bool:
     """Tell whether this is a container's id in full."""
     return len(name) == 64 and not name.strip("0123456789abcdef")
@@ -146,6 +151,8 @@ def find(connection: Connection, wanted: str) -> ContainerRow:
 
     Raises: NotFound ("No such container: X"); InvalidInput for an ambiguous prefix.
     """
+    if not is_text(wanted):
+        raise NotFound(f"No such container: {wanted}", kind="container", name=wanted)
     name = wanted.removeprefix("/")
     for where, value in (("WHERE id=?", wanted), ("WHERE name=?", name)):
         values = connection.execute(_SELECT + where, (value,)).fetchone()
