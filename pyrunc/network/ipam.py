@@ -96,8 +96,8 @@ def _lease(
         (network, address, container_id, time.time_ns()),
     )
     connection.execute(
-        "INSERT INTO next_address(network, address) VALUES (?1, ?2)"
-        " ON CONFLICT(network) DO UPDATE SET address = ?2",
+        "INSERT INTO next_address(network, address) VALUES (?, ?)"
+        " ON CONFLICT(network) DO UPDATE SET address = excluded.address",
         (network, address + 1),
     )
     return address

