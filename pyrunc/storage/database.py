@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_SECONDS = 20.0
+# Nobody keeps the database open, so every command reads the log from its start: 1.5 µs a page.
+# A run writes eight pages; moving them into the database costs two fsyncs.
+_LOG_PAGES = 250
 
 # What lies in a root (paths.py); a file system's own directory does no harm.
 _OWN_NAMES = frozenset(
@@ -67,6 +70,7 @@ def open_database(paths: Paths) -> Connection:
         if version != SCHEMA_VERSION:
             _upgrade(connection, path, version)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     except sqlite.DatabaseError as error:
         raise _unusable(path, error) from error
     return connection

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import Contender, interleaved, milliseconds, table
-from tests.harness.engine import SOURCE, Engine
+from tests.harness.engine import Engine
 from tests.harness.peers import Docker, Podman
 from tests.images import busybox
 
 WORDS = ["busybox", "true"]
-TRACE_LINE = re.compile(r"\s*[\d.]+\s+(?P<stage>[a-z]+)\s+(?P<name>\S+)\s+(?P<taken>[\d.]+)\s")
+TRACE_START = re.compile(r"# microseconds since (?P<seconds>[\d.]+) s")
+TRACE_LINE = re.compile(
+    r"\s*(?P<begun>[\d.]+)\s+(?P<stage>[a-z]+)\s+(?P<name>\S+)\s+(?P<taken>[\d.]+)\s"
+)
+BEFORE, AFTER = ("Python, before the steps", ""), ("after the steps", "")
 
 
 def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
@@ -47,33 +50,37 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
     return table(title, times, against) + "\n" + where_it_goes(directory, pyrunc)
 
 
-def where_it_goes(directory: Path, pyrunc: Engine, most: int = 10) -> str:
-    """Return what each stage of one traced run with a bridge took, and its slowest steps."""
-    trace = directory / "trace"
+def where_it_goes(directory: Path, pyrunc: Engine, rounds: int = 9, most: int = 10) -> str:
+    """Return where the time of traced runs with a bridge goes: stages, and the slowest steps.
+
+    Steps of the child and of the parent overlap, and each costs its line of the trace.
+    """
+    runs = [traced_run(directory / "trace", pyrunc) for _ in range(rounds)]
+    steps = {key: statistics.median(run.get(key, 0.0) for run in runs) for key in runs[0]}
+    stages: dict[str, float] = {}
+    for (stage, _), taken in steps.items():
+        stages[stage] = stages.get(stage, 0.0) + taken
+    title = f"Where it goes (run --trace with a bridge, median of {rounds}, {len(steps)} steps):"
+    lines = [f"  {stage:26}{taken:9.2f}  ms" for stage, taken in stages.items()]
+    named = ((taken, name) for (_, name), taken in steps.items() if name)
+    slowest = sorted(named, reverse=True)[:most]
+    return "\n".join([title, *lines, *(f"    {taken:7.2f}  {name}" for taken, name in slowest)])
+
+
+def traced_run(trace: Path, pyrunc: Engine) -> dict[tuple[str, str], float]:
+    """Return the milliseconds of each (stage, step) of one run; BEFORE and AFTER are the rest."""
     begun = time.monotonic()
-    done = pyrunc("run", "--rm", f"--trace={trace}", *WORDS)
-    whole = (time.monotonic() - begun) * 1000
-    if done.returncode != 0:
-        return f"  no trace: {done.stderr.strip()}"
-    steps = [
-        (float(match["taken"]), match["stage"], match["name"])
-        for match in map(TRACE_LINE.match, trace.read_text().splitlines())
-        if match
-    ]
-    stages = {stage: sum(t for t, s, _ in steps if s == stage) for _, stage, _ in steps}
-    lines = [
-        f"Where it goes (run --trace with a bridge, {whole:.1f} ms in all, {len(steps)} steps):"
-    ]
-    lines += [f"  {stage:26}{taken / 1000:9.2f}  ms" for stage, taken in stages.items()]
-    lines += [f"  {'Python: start and imports':26}{_python_start():9.2f}  ms"]
-    slowest = sorted(steps, reverse=True)[:most]
-    return "\n".join(lines + [f"    {taken / 1000:7.2f}  {name}" for taken, _, name in slowest])
-
-
-def _python_start() -> float:
-    """Return what the interpreter takes until everything that `run` needs is imported."""
-    program = "import pyrunc.cli.run_command, pyrunc.engine.run, os; os._exit(0)"
-    site = next(path for path in sys.path if path.endswith("-packages"))
-    words = f"import sys; sys.path += {[str(SOURCE), site]!r}; {program}"
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", words]
-    return statistics.median(milliseconds(argv) for _ in range(9))
+    pyrunc("run", "--rm", f"--trace={trace}", *WORDS, check=True)
+    ended = time.monotonic()
+    text = trace.read_text()
+    first = TRACE_START.match(text)
+    assert first, text
+    began_steps = float(first["seconds"])
+    steps = {BEFORE: (began_steps - begun) * 1000}
+    last = began_steps
+    for match in map(TRACE_LINE.match, text.splitlines()):
+        if match:
+            steps[match["stage"], match["name"]] = float(match["taken"]) / 1000
+            last = began_steps + (float(match["begun"]) + float(match["taken"])) / 1e6
+    steps[AFTER] = (ended - last) * 1000
+    return steps
