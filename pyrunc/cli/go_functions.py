@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from ..engine.go_values import go_quote
+from ..oci import document
 
 Value: TypeAlias = object  # None, bool, int, float, str, list, tuple, dict of these; or a Method
 _TEXT_LIMIT = 16 << 20
@@ -68,7 +69,8 @@ def to_json(value: Value) -> str:
     """Show as docker's `json`: compact, methods left out, no HTML escapes, names in order."""
     if isinstance(value, Mapping):
         value = {key: item for key, item in value.items() if not isinstance(item, Method)}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return document.harmless(text)
 
 
 def _float_text(value: float) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PyruncError
+from ..oci import document
 from . import output
 from .go_functions import Method, OpenMap, Value, to_json
 from .go_template import Template, TemplateError
@@ -53,7 +54,7 @@ def print_objects(objects: Sequence[Value], layout: str) -> None:
     Raises: TemplateError.
     """
     if not layout:
-        output.text(json.dumps(objects, indent=4, ensure_ascii=False) + "\n")
+        output.text(document.harmless(json.dumps(objects, indent=4, ensure_ascii=False)) + "\n")
     elif layout == "json":
         output.text(to_json(objects) + "\n")
     else:

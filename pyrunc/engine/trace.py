@@ -10,6 +10,8 @@ import errno as errno_module
 import os
 import time
 
+from ..kernel.launch_plan import one_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +82,7 @@ class Tracer:
             self._write(f"# microseconds since {self.started_ns / 1e9:.9f} s (CLOCK_MONOTONIC)\n")
         offset_us, took_us = (begun_ns - self.started_ns) / 1000, (ended_ns - begun_ns) / 1000
         result = "ok" if errno == 0 else errno_module.errorcode.get(errno, str(errno))
+        name, detail = one_line(name), one_line(detail)
         self._write(
             f"{offset_us:>11.3f}  {stage:<6}  {name:<46}  {took_us:>9.3f}  {result}"
             f"{'  ' + detail if detail else ''}\n"

@@ -190,6 +190,16 @@ def step_names(plan: LaunchPlan) -> list[str]:
     return names
 
 
+def one_line(text: str) -> str:
+    """Escape what is not printable, line ends too.
+
+    Security: a step's words may come from an image, and must not reach a terminal as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 

@@ -73,8 +73,20 @@ def dump(value: Any, *, indent: int | None = None) -> bytes:
     if indent is not None:
         import json
 
-        return (json.dumps(value, indent=indent, ensure_ascii=False) + "\n").encode()
+        return (harmless(json.dumps(value, indent=indent, ensure_ascii=False)) + "\n").encode()
     return "".join(_encode(value, 0)).encode()
+
+
+def harmless(text: str) -> str:
+    """Return JSON with the controls escaped that JSON itself lets through, for a terminal.
+
+    Security: U+009B begins an escape sequence as ESC [ does, and the marks of writing direction
+    make a text look like another; both may come from an image.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    numbers = (*range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    return text.translate({number: f"\\u{number:04x}" for number in numbers})
 
 
 def _scan_with_reason(text: str, start: int) -> tuple[Any, int]:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from struct import iter_unpack, unpack
 
 from ..kernel import capabilities
-from ..kernel.launch_plan import CREATE_DIRECTORY, CREATE_FILE, NO_FOLLOW, OPTIONAL, RECURSIVE
+from ..kernel.launch_plan import (
+    CREATE_DIRECTORY,
+    CREATE_FILE,
+    NO_FOLLOW,
+    OPTIONAL,
+    RECURSIVE,
+    one_line,
+)
 from ..kernel.launch_plan import step_names as name_steps
 from .mount_options import (
     MOUNT_ATTR_NODEV,
@@ -69,7 +76,8 @@ def text(plan: LaunchPlan) -> str:
         if entry["stage"] != stage:
             stage = str(entry["stage"])
             lines.append(f"{'' if not lines else chr(10)}{_STAGES[stage]}")
-        lines.append(f"{entry['step']:>{len(str(total))}}  {entry['name']}{_in_line(entry)}")
+        words = one_line(f"{entry['name']}{_in_line(entry)}")
+        lines.append(f"{entry['step']:>{len(str(total))}}  {words}")
         indent = " " * (len(str(total)) + 4)
         sentence = f"{entry['why']} [{entry['source']}]"
         if sentence != said:  # the same reason as above is not repeated

@@ -95,3 +95,10 @@ def test_dump_with_indent_ends_with_a_newline() -> None:
 def test_dump_refuses_what_json_has_no_form_for() -> None:
     with pytest.raises(TypeError, match="bytes has no JSON form"):
         document.dump({"a": b""})
+
+
+def test_dump_with_indent_escapes_what_moves_a_terminal() -> None:
+    value = {"a": "\x9b31m \x7f \u202e é"}
+    text = document.dump(value, indent=2)
+    assert json.loads(text) == value
+    assert b"\\u009b31m \\u007f \\u202e \xc3\xa9" in text
