@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS leases(
     network TEXT NOT NULL, address INTEGER NOT NULL, container_id TEXT NOT NULL,
     leased_ns INTEGER NOT NULL, PRIMARY KEY(network, address));
 CREATE INDEX IF NOT EXISTS leases_by_container ON leases(container_id);
+CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS next_address(network TEXT PRIMARY KEY, address INTEGER NOT NULL);
 """
 
@@ -68,7 +69,8 @@ def open_database(paths: Paths) -> Connection:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
-            _upgrade(connection, path, version)
+            _upgrade(connection, path, version, paths.runroot)
+        _check_runroot(connection, paths)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     except sqlite.DatabaseError as error:
@@ -90,7 +92,19 @@ def _reopen(path: str) -> Connection:
         raise _unusable(path, error) from error
 
 
-def _upgrade(connection: Connection, path: str, version: int) -> None:
+def _check_runroot(connection: Connection, paths: Paths) -> None:
+    """Refuse another runroot than the one this root began with: its containers would seem dead."""
+    (known,) = connection.execute("SELECT value FROM settings WHERE name='runroot'").fetchone()
+    if known != paths.runroot:
+        raise PyruncError(
+            f"cannot use root {paths.root!r} with runroot {paths.runroot!r}: "
+            f"it began with {known!r}",
+            subject=paths.root,
+            hint=f"use --runroot {known}, or another --root",
+        )
+
+
+def _upgrade(connection: Connection, path: str, version: int, runroot: str) -> None:
     if version > SCHEMA_VERSION:
         raise PyruncError(
             f"cannot use database {path!r}: written by a newer pyrunc (schema {version})",
@@ -103,6 +117,7 @@ def _upgrade(connection: Connection, path: str, version: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA.split(";\n"):
         connection.execute(statement)
+    connection.execute("INSERT OR IGNORE INTO settings VALUES('runroot', ?)", (runroot,))
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")
 

@@ -106,6 +106,15 @@ def test_a_container_whose_monitor_died_is_ended_with_an_unknown_code(loaded: En
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_another_runroot_is_refused_and_hides_no_container(loaded: Engine) -> None:
+    loaded("run", "--name", "kept", "busybox", "true", check=True)
+    result = loaded("--runroot", loaded.directory / "other", "ps", "-a")
+    assert result.returncode == 1
+    assert str(loaded.runroot) in result.stderr
+    assert "hint: use --runroot" in result.stderr
+    assert loaded("ps", "-a", "--format", "{{.Names}}", check=True).stdout == "kept\n"
+
+
 def test_damaged_state_files_hide_no_other_container(loaded: Engine) -> None:
     loaded("run", "--name", "whole", "busybox", "true", check=True)
     loaded("run", "--name", "broken", "busybox", "true", check=True)
