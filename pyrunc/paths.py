@@ -49,7 +49,7 @@ class Paths(Record):
         return f"{self.root}/volumes"
 
     def database(self) -> str:
-        """Return the SQLite database: names, networks, addresses, volumes, events."""
+        """Return the SQLite database: names of containers, networks, addresses."""
         return f"{self.root}/pyrunc.db"
 
     def seccomp_cache(self) -> str:

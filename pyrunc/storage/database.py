@@ -1,4 +1,4 @@
-"""Where do names, networks, addresses and events live, and who wins a race for them?
+"""Where do names, networks and addresses live, and who wins a race for them?
 
 One SQLite database an engine; its transactions decide races.  `_sqlite3` is the C module behind
 sqlite3, imported without the package around it, because `run` opens the database every time.
