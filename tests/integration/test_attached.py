@@ -141,7 +141,7 @@ def test_memory_that_ran_out_is_told(loaded: Engine) -> None:
 
 def test_processes_are_limited_and_all_gone_at_the_end(loaded: Engine) -> None:
     bomb = "f() { f | f & }; f; sleep 1; echo survived"
-    done = loaded(*RUN, "--pids-limit", "64", "busybox", "sh", "-c", bomb)
+    done = loaded(*RUN, "--pids-limit", "16", "busybox", "sh", "-c", bomb)
     assert done.stdout.endswith("survived\n")
     assert "can't fork" in done.stderr
 
