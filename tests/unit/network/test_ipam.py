@@ -111,8 +111,8 @@ def test_leases_are_unique_and_none_is_lost(
     assert len(set(model.values())) == len(model)
 
 
-def _lease_in_a_process_of_its_own(root: str, number: int) -> int:
-    database = open_database(Paths(root=root))
+def _lease_in_a_process_of_its_own(root: str, runroot: str, number: int) -> int:
+    database = open_database(Paths(root=root, runroot=runroot))
     try:
         return ipam.lease(database, "bridge", "10.0.0.0/24", "10.0.0.1", f"c{number}")
     finally:
@@ -122,7 +122,10 @@ def _lease_in_a_process_of_its_own(root: str, number: int) -> int:
 def test_parallel_processes_get_different_addresses(paths: Paths) -> None:
     open_database(paths).close()
     with ProcessPoolExecutor(50, mp_context=get_context("fork")) as pool:
-        waiting = [pool.submit(_lease_in_a_process_of_its_own, paths.root, n) for n in range(253)]
+        waiting = [
+            pool.submit(_lease_in_a_process_of_its_own, paths.root, paths.runroot, number)
+            for number in range(253)
+        ]
         addresses = [one.result() for one in waiting]
 
     first = ipam.address_number("10.0.0.2")
