@@ -97,18 +97,17 @@ def _named_namespaces() -> list[str]:
 
 
 def _processes() -> list[str]:
+    """Return pyrunc's processes; a zombie is none, and waits for the machine's own init."""
     found = []
-    for comm in Path("/proc").glob("[0-9]*/comm"):
+    for directory in Path("/proc").glob("[0-9]*"):
         try:
-            name = comm.read_text().strip()
-            words = (
-                (comm.parent / "cmdline")
-                .read_bytes()
-                .replace(b"\0", b" ")
-                .decode(errors="replace")[:120]
-            )
+            name = (directory / "comm").read_text().strip()
+            if not name.startswith("pyrunc"):
+                continue
+            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
+            words = (directory / "cmdline").read_bytes().replace(b"\0", b" ")
         except OSError:
             continue  # it has gone meanwhile
-        if name.startswith("pyrunc"):
-            found.append(f"{comm.parent.name} {name}: {words}")
+        if state not in "ZX":
+            found.append(f"{directory.name} {name}: {words.decode(errors='replace')[:120]}")
     return sorted(found)
