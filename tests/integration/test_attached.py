@@ -140,7 +140,8 @@ def test_memory_that_ran_out_is_told(loaded: Engine) -> None:
 
 
 def test_processes_are_limited_and_all_gone_at_the_end(loaded: Engine) -> None:
-    bomb = "f() { f | f & }; f; sleep 1; echo survived"
+    wait = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"  # in the shell: it could not fork
+    bomb = f"f() {{ f | f & }}; f; {wait}; echo survived"
     done = loaded(*RUN, "--pids-limit", "16", "busybox", "sh", "-c", bomb)
     assert done.stdout.endswith("survived\n")
     assert "can't fork" in done.stderr

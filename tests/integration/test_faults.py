@@ -64,11 +64,19 @@ def launch_steps(engine: Engine, action: str) -> list[str]:
 
 
 def check_nothing_is_left(engine: Engine, before: host.Snapshot, files: list[str]) -> list[str]:
+    """Return what differs after one `ps`, once the monitor of a killed command has cleaned up."""
     engine("ps", check=True)
     left = [] if host.IS_SHARED else host.wait_until_unchanged(before)
-    left += [f"+ file {path}" for path in tree(engine) if path not in files]
-    left += [f"- file {path}" for path in files if path not in tree(engine)]
-    return left + leases(engine)
+    deadline = time.monotonic() + 3
+    while (differs := _file_difference(engine, files)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left + differs
+
+
+def _file_difference(engine: Engine, files: list[str]) -> list[str]:
+    now = tree(engine)
+    lines = [f"+ file {path}" for path in now if path not in files]
+    return lines + [f"- file {path}" for path in files if path not in now] + leases(engine)
 
 
 @pytest.mark.parametrize("action", ["kill", "EIO"])
