@@ -72,5 +72,9 @@ def cleanup(engine: Engine, container_id: str) -> None:
     except NotFound:
         return
     lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=10.0)
-    if lock_fd is not None and containers.read_exit(engine.paths, row.id) is not None:
+    if lock_fd is None:
+        return
+    if not containers.exists(connection, row.id):  # another command was quicker
+        remove_tree(engine.paths.run_dir(row.id))
+    elif containers.read_exit(engine.paths, row.id) is not None:
         finish(engine, connection, row)

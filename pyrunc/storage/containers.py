@@ -140,6 +140,12 @@ def delete(connection: Connection, container_id: str) -> None:
     connection.execute("DELETE FROM containers WHERE id=?", (container_id,))
 
 
+def exists(connection: Connection, container_id: str) -> bool:
+    """Tell whether a container is still known."""
+    found = connection.execute("SELECT 1 FROM containers WHERE id=?", (container_id,)).fetchone()
+    return found is not None
+
+
 def rows(connection: Connection) -> list[ContainerRow]:
     """Return all containers, newest first."""
     cursor = connection.execute(_SELECT + "ORDER BY created_ns DESC, id")
