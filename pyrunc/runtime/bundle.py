@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 _PASSWD_LIMIT_BYTES = 1 << 20
 
 
-def read_spec(bundle: str) -> dict[str, Any]:
-    """Return the bundle's config.json, parsed strictly and not yet validated.
+def read_config(bundle: str) -> bytes:
+    """Return the bytes of config.json in a bundle, or of the copy in a state directory.
 
     Raises: InvalidInput.
     """
     path = f"{bundle}/config.json"
     try:
         with open(path, "rb") as file:
-            raw = file.read(document.CONFIG_LIMIT_BYTES + 1)
+            return file.read(document.CONFIG_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
         problem = "JSON specification file config.json not found"
         raise InvalidInput(problem, subject=path) from error
     except OSError as error:
         why = errno_reason(error.errno or 0)
         raise InvalidInput(f"cannot read {path!r}: {why}", subject=path) from error
+
+
+def parse_config(raw: bytes) -> dict[str, Any]:
+    """Return config.json, parsed strictly and not yet validated.  Raises: InvalidInput."""
     return document.load_object(raw, "config.json")
 
 

@@ -1,8 +1,8 @@
 """What does pyrunc-oci remember of a container, and what is it doing now?
 
-One directory a container below --root, with state.json and, until it is started, the FIFO that it
-waits at.  What it is doing is never stored: the kernel knows.  Source: runtime-spec runtime.md
-"State".
+One directory a container below --root, with state.json, config.json as it was at create and, until
+it is started, the FIFO that it waits at.  What it is doing is never stored: the kernel knows.
+Source: runtime-spec runtime.md "State".
 """
 
 from __future__ import annotations
@@ -83,6 +83,18 @@ class StateDirectory:
         finally:
             os.close(descriptor)
         os.rename(temporary, f"{self.path}/state.json")
+
+    def keep_config(self, raw: bytes) -> None:
+        """Keep config.json as it is at create.
+
+        Spec: runtime.md "create": a later change of the bundle's has no effect on the container.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(f"{self.path}/config.json", flags, 0o600)
+        try:
+            os.write(descriptor, raw)
+        finally:
+            os.close(descriptor)
 
     def read(self) -> ContainerState:
         """Return what was recorded.

@@ -16,7 +16,7 @@ from ..kernel.launch_plan import Job
 from ..kernel.probe import probe
 from ..oci.record import Record
 from . import cgroup, seccomp
-from .bundle import find_rootfs, read_spec, with_home
+from .bundle import find_rootfs, parse_config, read_config, with_home
 from .container_state import ContainerState, StateDirectory
 from .lifecycle import delete
 from .plan import compile_plan
@@ -79,6 +79,7 @@ class _Creation:
         self.directory = directory
         self.options = options
         self.bundle = os.path.realpath(options.bundle)
+        self.config = b""
         self.spec: dict[str, Any] = {}
         self.plan: LaunchPlan
         self.launch: Launch
@@ -88,7 +89,8 @@ class _Creation:
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
         self.directory.check_free()
-        self.spec = read_spec(self.bundle)
+        self.config = read_config(self.bundle)
+        self.spec = parse_config(self.config)
         rootfs = find_rootfs(self.spec, self.bundle)
         facts = probe(_cpuset_path(self.spec, self.directory.container_id))
         validate(self.spec, facts)
@@ -155,6 +157,7 @@ class _Creation:
             cgroups=self.plan.cgroups,
             has_pid_namespace=any(n["type"] == "pid" and not n.get("path") for n in kinds),
         )
+        self.directory.keep_config(self.config)
         self.directory.write(self.state)
         job = Job(
             container_id=self.directory.container_id,
