@@ -2,120 +2,41 @@
 
 Its grammar and words are runc's, since conmon, containerd and dockerd match them.  Hot: every call
 is a process, and an engine makes five of them for one container.  What is not there yet is refused.
+This file is grammar, dispatch and what errors look like; a command is a row in oci_table.py and the
+function that it names.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-from _signal import SIG_DFL, SIGINT, SIGPIPE, SIGTERM, default_int_handler, getsignal, signal
+from _signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
 
 from .. import __version__
-from ..errors import InvalidInput, PyruncError
-from ..oci import document
+from ..errors import PyruncError
+from .oci_log import Log
+from .oci_table import (
+    COMMANDS,
+    FLAG,
+    GLOBAL_OPTIONS,
+    LIST,
+    NAME,
+    NOT_YET_COMMANDS,
+    REFUSED,
+    Call,
+    UsageError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from ..runtime.container_state import StateDirectory
-    from ..runtime.create_container import CreateOptions
+    from .oci_table import Option
 
-NAME = "pyrunc-oci"
 SPEC = "1.2.1"
 
-USAGE = f"""\
-NAME:
-   {NAME} - Open Container Initiative runtime
-
-USAGE:
-   {NAME} [global options] command [command options] [arguments...]
-
-COMMANDS:
-   create   create a container
-   delete   delete any resources held by the container
-   kill     send the specified signal to the container's init process
-   run      create and run a container
-   start    execute the user-defined process in a created container
-   state    output the state of a container
-
-GLOBAL OPTIONS:
-   --debug              enable debug logging
-   --log value          set the log file
-   --log-format value   set the log format ('text' (default), or 'json')
-   --root value         root directory for storage of container state
-   --help, -h           show help
-   --version, -v        print the version
-"""
-
-# What runc has and this version does not: refused by name, never ignored.
-NOT_YET_COMMANDS = frozenset(
-    (
-        "checkpoint",
-        "events",
-        "exec",
-        "features",
-        "list",
-        "pause",
-        "ps",
-        "restore",
-        "resume",
-        "spec",
-        "update",
-    )
-)
-
-# option -> whether it takes a value; None stands for "not supported yet"
-GLOBAL_OPTIONS: dict[str, bool | None] = {
-    "debug": False,
-    "log": True,
-    "log-format": True,
-    "root": True,
-    "criu": True,
-    "systemd-cgroup": None,
-    "cgroup-manager": None,
-    "rootless": True,
-    "help": False,
-    "version": False,
-}
-CREATE_OPTIONS: dict[str, bool | None] = {
-    "bundle": True,
-    "console-socket": True,
-    "pidfd-socket": None,
-    "pid-file": True,
-    "no-pivot": None,
-    "no-new-keyring": False,
-    "preserve-fds": True,
-    "help": False,
-}
-RUN_OPTIONS = CREATE_OPTIONS | {"detach": False, "keep": False, "no-subreaper": False}
-COMMAND_OPTIONS: dict[str, dict[str, bool | None]] = {
-    "create": CREATE_OPTIONS,
-    "run": RUN_OPTIONS,
-    "start": {"help": False},
-    "state": {"help": False},
-    "kill": {"all": False, "help": False},
-    "delete": {"force": False, "help": False},
-}
-SHORT_NAMES = {
-    "b": "bundle",
-    "d": "detach",
-    "a": "all",
-    "f": "force",
-    "h": "help",
-    "v": "version",
-}
-
-
-class UsageError(Exception):
-    """The command line is wrong; `help_text` goes to stdout."""
-
-    def __init__(self, problem: str, *, help_text: str = "", exit_code: int = 1) -> None:
-        """Keep what to print."""
-        super().__init__(problem)
-        self.help_text = help_text
-        self.exit_code = exit_code
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,93 +66,81 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-class Log:
-    """Where errors go: the file that --log names, and always stderr."""
-
-    def __init__(self) -> None:
-        """Write to stderr until told otherwise."""
-        self.path = ""
-        self.is_json = False
-        self.is_debug = False
-
-    def open(self, path: str, log_format: str) -> None:
-        """Use a file, and make it: a caller reads it whether or not there was an error."""
-        if log_format not in ("", "text", "json"):
-            raise UsageError(f'invalid log-format "{log_format}"')
-        self.is_json = log_format == "json"
-        if path:
-            self._append(path, b"")
-            self.path = path
-
-    def error(self, message: str) -> None:
-        """Write one line.  With a file, stderr gets the bare message as well."""
-        line = self._line(message)
-        if self.path:
-            self._append(self.path, line)
-            line = f"{message}\n".encode("utf-8", "surrogateescape")
-        try:
-            os.write(2, line)
-        except OSError:
-            return  # the caller has closed it: there is nobody to tell
-
-    def _line(self, message: str) -> bytes:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        text = message.encode("utf-8", "replace").decode()
-        if self.is_json:
-            return document.dump({"level": "error", "msg": text, "time": stamp}) + b"\n"
-        quoted = document.dump(text).decode()
-        return f'time="{stamp}" level=error msg={quoted}\n'.encode()
-
-    @staticmethod
-    def _append(path: str, line: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o644)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-
-
 def _main(arguments: list[str], log: Log) -> int:
     options, rest = parse(arguments, GLOBAL_OPTIONS, "")
     log.is_debug = "debug" in options
-    log.open(options.get("log", ""), options.get("log-format", ""))
+    log_format = options.get("log-format", "")
+    if log_format not in ("", "text", "json"):
+        raise UsageError(f'invalid log-format "{log_format}"')
+    log.open(options.get("log", ""), is_json=log_format == "json")
     if "version" in options:
         sys.stdout.write(f"{NAME} version {__version__}\ncommit: v{__version__}\nspec: {SPEC}\n")
         return 0
     if "help" in options or not rest or rest[0] in ("help", "h"):
-        sys.stdout.write(USAGE)
+        sys.stdout.write(_help(rest[1] if len(rest) > 1 else ""))
         return 0
     if options.get("rootless", "auto").lower() not in ("auto", "false", "0", "f"):
         raise UsageError("--rootless=true is not supported yet")
-    return _command(rest[0], rest[1:], options.get("root", ""))
+    return _command(rest[0], rest[1:], options, log)
 
 
-def _command(name: str, arguments: list[str], root: str) -> int:
+def _command(name: str, arguments: list[str], global_options: dict[str, str], log: Log) -> int:
     if name in NOT_YET_COMMANDS:
         raise UsageError(f"{NAME} {name} is not supported yet")
-    if name not in COMMAND_OPTIONS:
+    if name not in COMMANDS:
         raise UsageError(f"No help topic for '{name}'", exit_code=3)
-    options, rest = parse(arguments, COMMAND_OPTIONS[name], name)
+    function, fewest, most, _, _, table = COMMANDS[name]
+    options, rest = parse(arguments, (*table, ("help, h", FLAG, "")), name)
     if "help" in options:
-        sys.stdout.write(USAGE)
+        sys.stdout.write(_help(name))
         return 0
-    wanted = "1 or 2" if name == "kill" else "exactly 1"
-    if not 1 <= len(rest) <= (2 if name == "kill" else 1):
-        raise UsageError(f'"{name}" requires {wanted} argument(s)', help_text=USAGE)
-    from ..runtime.container_state import DEFAULT_ROOT, StateDirectory
+    _check_count(name, len(rest), fewest, most)
+    call = Call(
+        name=name,
+        root=_root(global_options),
+        options=options,
+        arguments=rest,
+        log=log,
+        global_options=global_options,
+    )
+    module, _, attribute = function.partition(".")
+    loaded = __import__(f"{__package__}.{module}", fromlist=[attribute])
+    code: int = getattr(loaded, attribute)(call)
+    return code
 
-    directory = StateDirectory(os.path.abspath(root) if root else DEFAULT_ROOT, rest[0])
-    return _COMMANDS[name](directory, options, rest[1:])
+
+def _root(global_options: dict[str, str]) -> str:
+    from ..runtime.container_state import DEFAULT_ROOT
+
+    return os.path.abspath(global_options.get("root") or DEFAULT_ROOT)
+
+
+def _check_count(name: str, count: int, fewest: int, most: int) -> None:
+    """Refuse a wrong number of arguments, in runc's words.  Raises: UsageError."""
+    if fewest == most and count != fewest:
+        wanted = f"exactly {fewest}"
+    elif count < fewest:
+        wanted = f"a minimum of {fewest}"
+    elif 0 <= most < count:
+        wanted = f"a maximum of {most}"
+    else:
+        return
+    raise UsageError(f'"{name}" requires {wanted} argument(s)', help_text=_help(name))
 
 
 def parse(
-    arguments: list[str], table: dict[str, bool | None], command: str
+    arguments: list[str], table: tuple[Option, ...], command: str
 ) -> tuple[dict[str, str], list[str]]:
     """Return options by name and what follows them; they end at the first word without a dash.
 
-    "--x v", "--x=v" and runc's "-x v" mean the same.  Raises: UsageError.
+    "--x v", "--x=v" and runc's "-x v" mean the same.  The values of a LIST option are joined by
+    NUL, which no argument can hold.  Raises: UsageError.
     """
+    known: dict[str, tuple[str, int]] = {}
+    for names, kind, _ in table:
+        full = names.partition(", ")[0]
+        for name in names.split(", "):
+            known[name] = (full, kind)
     found: dict[str, str] = {}
     words = iter(arguments)
     for word in words:
@@ -239,137 +148,43 @@ def parse(
             return found, list(words)
         if not word.startswith("-") or word == "-":
             return found, [word, *words]
-        name, has_value, value = word.lstrip("-").partition("=")
-        name = SHORT_NAMES.get(name, name)
-        if name not in table:
-            raise UsageError(f"flag provided but not defined: -{name}", help_text=USAGE)
-        takes_value = table[name]
-        if takes_value is None:
+        typed, has_value, value = word[2 if word.startswith("--") else 1 :].partition("=")
+        if typed not in known:
+            problem = f"flag provided but not defined: -{typed}"
+            raise UsageError(problem, help_text=_help(command))
+        name, kind = known[typed]
+        if kind == REFUSED:
             raise UsageError(f"{command + ' ' if command else ''}--{name} is not supported yet")
-        if not takes_value:
-            if has_value and value.lower() in ("false", "0", "f"):
-                found.pop(name, None)
-                continue
-            found[name] = "true"
+        if kind == FLAG:
+            _set_flag(found, name, value if has_value else "true")
             continue
         if not has_value:
-            try:
-                value = next(words)
-            except StopIteration:
-                problem = f"flag needs an argument: -{name}"
-                raise UsageError(problem, help_text=USAGE) from None
-        found[name] = value
+            value = _next_word(words, typed, command)
+        found[name] = f"{found[name]}\0{value}" if kind == LIST and name in found else value
     return found, []
 
 
-def _create(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    del rest
-    from ..runtime import create_container
-
-    create_container.create(directory, _create_options(options))
-    return 0
-
-
-def _create_options(options: dict[str, str]) -> CreateOptions:
-    from ..runtime.create_container import CreateOptions
-
-    count = options.get("preserve-fds", "0")
-    if not (count.isascii() and count.isdigit() and len(count) < 5):
-        raise UsageError(f'invalid value "{count}" for flag -preserve-fds')
-    for number in range(3, 3 + int(count)):
-        try:
-            os.fstat(number)
-        except OSError as error:
-            problem = f"unable to stat preserved-fd {number - 3} (of {count}): {error.strerror}"
-            raise InvalidInput(problem) from error
-    return CreateOptions(
-        bundle=options.get("bundle", "."),
-        pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
-        console_socket=options.get("console-socket", ""),
-        preserve_fds=int(count),
-        new_keyring="no-new-keyring" not in options,
-    )
+def _set_flag(found: dict[str, str], name: str, value: str) -> None:
+    """Set or clear a flag, as Go's flag package reads booleans.  Raises: UsageError."""
+    if value in _TRUE:
+        found[name] = "true"
+    elif value in _FALSE:
+        found.pop(name, None)
+    else:
+        raise UsageError(f'invalid boolean value "{value}" for  -{name}: parse error')
 
 
-def _start(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    del options, rest
-    from ..runtime import lifecycle
-
-    lifecycle.start(directory)
-    return 0
+def _next_word(words: Iterator[str], typed: str, command: str) -> str:
+    for word in words:
+        return word
+    raise UsageError(f"flag needs an argument: -{typed}", help_text=_help(command))
 
 
-def _state(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    del options, rest
-    from ..runtime.container_state import state_document
+def _help(command: str) -> str:
+    from . import oci_help
 
-    state = directory.read()
-    shown = state_document(state, directory.status(state))
-    lines = [
-        f"  {document.dump(k).decode()}: {document.dump(v).decode()}" for k, v in shown.items()
-    ]
-    sys.stdout.write("{\n" + ",\n".join(lines) + "\n}\n")
-    return 0
-
-
-def _kill(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    from ..runtime import lifecycle
-
-    number = signal_number(rest[0]) if rest else SIGTERM
-    lifecycle.kill(directory, number, everyone="all" in options)
-    return 0
-
-
-def _delete(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    del rest
-    from ..runtime import lifecycle
-
-    lifecycle.delete(directory, force="force" in options)
-    return 0
-
-
-def _run(directory: StateDirectory, options: dict[str, str], rest: list[str]) -> int:
-    del rest
-    from ..engine.terminal import window_size
-    from ..engine.wait import SignalPipe, attach
-    from ..runtime import create_container, lifecycle
-
-    chosen = _create_options(options)
-    if "detach" in options:
-        create_container.create(directory, chosen)
-        lifecycle.start(directory)
-        return 0
-    with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
-        launch, has_terminal = create_container.run(directory, chosen)
-        try:
-            if has_terminal:
-                launch.resize(*window_size(0))
-            ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
-            launch.wait()
-        finally:
-            if "keep" not in options:
-                lifecycle.delete(directory, force=True)
-    return ended.code
-
-
-def signal_number(text: str) -> int:
-    """Return the number of "9", "KILL", "SIGKILL" in any case.  Raises: UsageError."""
-    if text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) < 65:
-        return int(text)
-    import _signal
-
-    name = text.upper()
-    number = getattr(_signal, name if name.startswith("SIG") else f"SIG{name}", None)
-    if not isinstance(number, int) or name.removeprefix("SIG").startswith("_"):
-        raise UsageError(f'unknown signal "{text}"')
-    return number
-
-
-_COMMANDS: dict[str, Callable[[StateDirectory, dict[str, str], list[str]], int]] = {
-    "create": _create,
-    "start": _start,
-    "state": _state,
-    "kill": _kill,
-    "delete": _delete,
-    "run": _run,
-}
+    if not command:
+        return oci_help.program_help()
+    if command not in COMMANDS:
+        raise UsageError(f"No help topic for '{command}'", exit_code=3)
+    return oci_help.command_help(command)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.cli.oci import GLOBAL_OPTIONS, RUN_OPTIONS, UsageError, main, parse, signal_number
+from pyrunc.cli.oci import main, parse
+from pyrunc.cli.oci_lifecycle import signal_number
+from pyrunc.cli.oci_table import GLOBAL_OPTIONS, RUN_OPTIONS, UsageError
 from tests.harness.engine import SOURCE
 
 
@@ -43,6 +45,8 @@ def test_options_end_at_the_first_word() -> None:
         (["--nonsense"], "flag provided but not defined: -nonsense"),
         (["--root"], "flag needs an argument: -root"),
         (["--systemd-cgroup", "x"], "--systemd-cgroup is not supported yet"),
+        (["--debug=x"], 'invalid boolean value "x" for  -debug: parse error'),
+        (["---root", "x"], "flag provided but not defined: --root"),
     ],
 )
 def test_wrong_options_are_refused(words: list[str], message: str) -> None:

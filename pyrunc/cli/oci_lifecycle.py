@@ -1,0 +1,130 @@
+"""The commands by which an engine makes, starts, asks for, signals and removes a container.
+
+Hot: five calls of these make one container's life.  What each does is in runtime/.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _signal import SIGTERM
+
+from ..errors import InvalidInput
+from ..oci import document
+from .oci_table import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..runtime.create_container import CreateOptions
+    from .oci_table import Call
+
+
+def create(call: Call) -> int:
+    """Make a container that waits to be started."""
+    directory = call.directory()
+    from ..runtime import create_container
+
+    create_container.create(directory, create_options(call.options))
+    return 0
+
+
+def start(call: Call) -> int:
+    """Let a created container execute its command."""
+    directory = call.directory()
+    from ..runtime import lifecycle
+
+    lifecycle.start(directory)
+    return 0
+
+
+def state(call: Call) -> int:
+    """Print the state, and nothing else: a caller may have closed stderr."""
+    directory = call.directory()
+    from ..runtime.container_state import state_document
+
+    recorded = directory.read()
+    shown = state_document(recorded, directory.status(recorded))
+    lines = [
+        f"  {document.dump(k).decode()}: {document.dump(v).decode()}" for k, v in shown.items()
+    ]
+    sys.stdout.write("{\n" + ",\n".join(lines) + "\n}\n")
+    return 0
+
+
+def kill(call: Call) -> int:
+    """Send a signal."""
+    directory = call.directory()
+    from ..runtime import lifecycle
+
+    number = signal_number(call.arguments[1]) if call.arguments[1:] else SIGTERM
+    lifecycle.kill(directory, number, everyone="all" in call.options)
+    return 0
+
+
+def delete(call: Call) -> int:
+    """Remove a container."""
+    directory = call.directory()
+    from ..runtime import lifecycle
+
+    lifecycle.delete(directory, force="force" in call.options)
+    return 0
+
+
+def run(call: Call) -> int:
+    """Create, start, and unless detached stay until the end; return the command's exit code."""
+    directory = call.directory()
+    from ..engine.terminal import window_size
+    from ..engine.wait import SignalPipe, attach
+    from ..runtime import create_container, lifecycle
+
+    chosen = create_options(call.options)
+    if "detach" in call.options:
+        create_container.create(directory, chosen)
+        lifecycle.start(directory)
+        return 0
+    with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
+        launch, has_terminal = create_container.run(directory, chosen)
+        try:
+            if has_terminal:
+                launch.resize(*window_size(0))
+            ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
+            launch.wait()
+        finally:
+            if "keep" not in call.options:
+                lifecycle.delete(directory, force=True)
+    return ended.code
+
+
+def create_options(options: dict[str, str]) -> CreateOptions:
+    """Return what the options of create and run ask for.  Raises: UsageError, InvalidInput."""
+    from ..runtime.create_container import CreateOptions
+
+    count = options.get("preserve-fds", "0")
+    if not (count.isascii() and count.isdigit() and len(count) < 5):
+        raise UsageError(f'invalid value "{count}" for flag -preserve-fds')
+    for number in range(3, 3 + int(count)):
+        try:
+            os.fstat(number)
+        except OSError as error:
+            problem = f"unable to stat preserved-fd {number - 3} (of {count}): {error.strerror}"
+            raise InvalidInput(problem) from error
+    return CreateOptions(
+        bundle=options.get("bundle", "."),
+        pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
+        console_socket=options.get("console-socket", ""),
+        preserve_fds=int(count),
+        new_keyring="no-new-keyring" not in options,
+    )
+
+
+def signal_number(text: str) -> int:
+    """Return the number of "9", "KILL", "SIGKILL" in any case.  Raises: UsageError."""
+    if text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) < 65:
+        return int(text)
+    import _signal
+
+    name = text.upper()
+    number = getattr(_signal, name if name.startswith("SIG") else f"SIG{name}", None)
+    if not isinstance(number, int) or name.removeprefix("SIG").startswith("_"):
+        raise UsageError(f'unknown signal "{text}"')
+    return number

@@ -1,0 +1,155 @@
+"""Which commands and options does pyrunc-oci have?
+
+They are runc's, with crun's additions.  A row here and the function that it names are a command:
+the grammar (oci.py) and the help (oci_help.py) are made from this table.  Hot: plain tuples only.
+"""
+
+from __future__ import annotations
+
+from ..oci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..runtime.container_state import StateDirectory
+    from .oci_log import Log
+
+    Option = tuple[str, int, str]
+    Command = tuple[str, int, int, str, str, tuple[Option, ...]]
+
+NAME = "pyrunc-oci"
+
+# What an option takes: nothing, a value, a value each time it is given (see `every`);
+# REFUSED ones are runc's, and an error that names them.
+FLAG, VALUE, LIST, REFUSED = range(4)
+
+GLOBAL_OPTIONS: tuple[Option, ...] = (
+    ("debug", FLAG, "write what happens to the log"),
+    ("log", VALUE, "file to append errors to; they are on stderr as well"),
+    ("log-format", VALUE, "format of the log: text or json (default: text)"),
+    ("root", VALUE, "directory that holds the state of containers (default: /run/pyrunc-oci)"),
+    ("criu", VALUE, "ignored: checkpoint and restore are not supported"),
+    ("systemd-cgroup", REFUSED, "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
+    ("cgroup-manager", REFUSED, "who makes cgroups: cgroupfs, systemd or disabled"),
+    ("rootless", VALUE, "ignore missing rights on cgroups: true, false or auto (default: auto)"),
+    ("help, h", FLAG, "show help"),
+    ("version, v", FLAG, "print the version"),
+)
+
+_BUNDLE: Option = ("bundle, b", VALUE, "the bundle's directory (default: the current directory)")
+_CONSOLE_SOCKET: Option = (
+    "console-socket",
+    VALUE,
+    "path of an AF_UNIX socket that is sent the terminal's master end",
+)
+_PIDFD_SOCKET: Option = (
+    "pidfd-socket",
+    REFUSED,
+    "path of an AF_UNIX socket that is sent a pidfd of the process",
+)
+_PID_FILE: Option = ("pid-file", VALUE, "file to write the process id to")
+_PRESERVE_FDS: Option = (
+    "preserve-fds",
+    VALUE,
+    "number of further descriptors to pass, from 3 + $LISTEN_FDS on (default: 0)",
+)
+_DETACH: Option = ("detach, d", FLAG, "leave the process to the caller, and return")
+
+CREATE_OPTIONS: tuple[Option, ...] = (
+    _BUNDLE,
+    _CONSOLE_SOCKET,
+    _PIDFD_SOCKET,
+    _PID_FILE,
+    ("no-pivot", REFUSED, "change the root without pivot_root, for a rootfs on a ramdisk"),
+    ("no-new-keyring", FLAG, "keep the caller's session keyring"),
+    _PRESERVE_FDS,
+)
+RUN_OPTIONS: tuple[Option, ...] = (
+    *CREATE_OPTIONS,
+    _DETACH,
+    ("keep", FLAG, "keep the container when its process has ended"),
+    ("no-subreaper", FLAG, "accepted: orphans of the container are never reaped here"),
+)
+
+_ID = "<container-id>"
+
+# name: function, fewest and most arguments (-1: any number), their names, summary, options
+COMMANDS: dict[str, Command] = {
+    "create": ("oci_lifecycle.create", 1, 1, _ID, "create a container", CREATE_OPTIONS),
+    "delete": (
+        "oci_lifecycle.delete",
+        1,
+        1,
+        _ID,
+        "delete what a container holds",
+        (("force, f", FLAG, "kill a container that still runs; none of that id is no error"),),
+    ),
+    "kill": (
+        "oci_lifecycle.kill",
+        1,
+        2,
+        f"{_ID} [signal]",
+        "send a signal (default: SIGTERM) to the container's first process",
+        (("all, a", FLAG, "send it to all processes of the container"),),
+    ),
+    "run": ("oci_lifecycle.run", 1, 1, _ID, "create and start a container", RUN_OPTIONS),
+    "start": (
+        "oci_lifecycle.start",
+        1,
+        1,
+        _ID,
+        "execute the process of a created container",
+        (),
+    ),
+    "state": ("oci_lifecycle.state", 1, 1, _ID, "print the state of a container", ()),
+}
+
+# What runc has and this version does not: refused by name, never ignored.
+NOT_YET_COMMANDS = frozenset(
+    (
+        "checkpoint",
+        "events",
+        "exec",
+        "features",
+        "list",
+        "pause",
+        "ps",
+        "restore",
+        "resume",
+        "spec",
+        "update",
+    )
+)
+
+
+class UsageError(Exception):
+    """The command line is wrong; `help_text` goes to stdout."""
+
+    def __init__(self, problem: str, *, help_text: str = "", exit_code: int = 1) -> None:
+        """Keep what to print."""
+        super().__init__(problem)
+        self.help_text = help_text
+        self.exit_code = exit_code
+
+
+class Call(Record):
+    """One command as it was typed: what each command's function is given."""
+
+    name: str
+    root: str
+    options: dict[str, str]
+    arguments: list[str]
+    log: Log
+    global_options: dict[str, str]
+
+    def directory(self) -> StateDirectory:
+        """Return the state directory of the container that the first argument names.
+
+        Raises: InvalidInput for an id that is none.
+        """
+        from ..runtime.container_state import StateDirectory
+
+        return StateDirectory(self.root, self.arguments[0])
+
+    def every(self, option: str) -> list[str]:
+        """Return the values of an option that may be given more than once, in order."""
+        return self.options[option].split("\0") if option in self.options else []
