@@ -2,8 +2,10 @@
  *
  * One buffer a stream.  A stream is read only while its buffer is empty, so a client that does not
  * read stops the container's writes and nothing else (back-pressure); without a client, output is
- * dropped.  When the client says that nobody reads a stream any more, its pipe closes, and the
- * container's next write fails as in any pipeline.  All descriptors are non-blocking; poll decides.
+ * dropped.  The client sends one packet of input and the next when it is told that there is room:
+ * what else it has to say never queues behind input that the container does not read.  When the
+ * client says that nobody reads a stream any more, its pipe closes, and the container's next write
+ * fails as in any pipeline.  All descriptors are non-blocking; poll decides.
  */
 #define _GNU_SOURCE
 #include "parent.h"
@@ -28,6 +30,7 @@ static struct {
     struct stream outputs[2];
     struct stream input;
     bool input_ends; /* close it once it is empty */
+    bool owes_room;  /* to be told to the client once the input is empty */
     bool is_hung_up; /* nobody has the terminal open; somebody may open it again */
     bool has_ended;  /* the container: read what is there and no more */
 } copy;
@@ -91,6 +94,17 @@ static void read_output(struct stream *stream)
     stream->fd = -1;
 }
 
+/* A packet of input was written, or dropped because nobody can get it: say that there is room. */
+static void tell_room(void)
+{
+    static const char packet = PACKET_ROOM;
+    int result = client_send(copy.launch, &packet, sizeof packet);
+    if (result != -EAGAIN)
+        copy.owes_room = false;
+    if (result == -EPIPE)
+        detach();
+}
+
 static void write_input(void)
 {
     struct stream *input = &copy.input;
@@ -128,57 +142,68 @@ static void close_output(char type)
     if (fd == copy.launch->master_fd) {
         copy.launch->master_fd = -1;
         copy.input.fd = -1;
+        copy.input.length = 0;
         copy.is_hung_up = false;
     }
     close(fd);
 }
 
-static void handle_packet(size_t length)
+/* The packet lies in the input's own buffer, which was empty. */
+static void take_input(size_t length)
 {
     struct stream *input = &copy.input;
+    copy.owes_room = true;
+    if (input->fd < 0 || length < 2)
+        return;
+    input->length = length;
+    input->done = 1;
+    write_input();
+}
+
+static void handle_packet(const char *packet, size_t length)
+{
     struct signal_packet signal_packet;
     struct resize_packet resize_packet;
 
-    switch (input->packet[0]) {
-    case PACKET_STDIN:
-        if (input->fd < 0 || length < 2)
-            break;
-        input->length = length;
-        input->done = 1;
-        write_input();
-        break;
+    switch (packet[0]) {
     case PACKET_STDIN_END:
         copy.input_ends = true;
-        end_input();
+        if (copy.input.length == 0)
+            end_input();
         break;
     case PACKET_SIGNAL:
         if (length < sizeof signal_packet)
             break;
-        memcpy(&signal_packet, input->packet, sizeof signal_packet);
+        memcpy(&signal_packet, packet, sizeof signal_packet);
         syscall(SYS_pidfd_send_signal, copy.launch->pidfd, signal_packet.number, NULL, 0);
         break;
     case PACKET_RESIZE:
         if (length < sizeof resize_packet)
             break;
-        memcpy(&resize_packet, input->packet, sizeof resize_packet);
+        memcpy(&resize_packet, packet, sizeof resize_packet);
         resize(&resize_packet);
         break;
     case PACKET_CLOSE:
         if (length >= sizeof(struct close_packet))
-            close_output(input->packet[1]);
+            close_output(packet[1]);
         break;
     default:
         break;
     }
 }
 
-/* Only while the input buffer is empty: it is where the packet goes. */
+/* Into the input's buffer while that is empty; what comes meanwhile is short, and no input. */
 static void read_client(void)
 {
-    int fd = copy.launch->client_fd;
-    ssize_t length = recv(fd, copy.input.packet, sizeof copy.input.packet, MSG_DONTWAIT);
-    if (length > 0)
-        handle_packet((size_t)length);
+    char control[sizeof(struct signal_packet)];
+    bool is_full = copy.input.length > 0;
+    char *packet = is_full ? control : copy.input.packet;
+    size_t size = is_full ? sizeof control : sizeof copy.input.packet;
+    ssize_t length = recv(copy.launch->client_fd, packet, size, MSG_DONTWAIT);
+    if (length > 0 && packet[0] == PACKET_STDIN && !is_full)
+        take_input((size_t)length);
+    else if (length > 0)
+        handle_packet(packet, (size_t)length);
     else if (length == 0 || (errno != EAGAIN && errno != EINTR))
         detach();
 }
@@ -187,16 +212,13 @@ enum { AT_CLIENT, AT_STDOUT, AT_STDERR, AT_INPUT, AT_PROCESS, POLLED };
 
 static void fill_poll(struct pollfd polled[POLLED])
 {
-    bool waits = copy.outputs[0].length > 0 || copy.outputs[1].length > 0;
-    bool listens = copy.input.length == 0;
-    int client_events = (waits ? POLLOUT : 0) | (listens ? POLLIN : 0);
+    bool tells_room = copy.owes_room && copy.input.length == 0;
+    bool waits = tells_room || copy.outputs[0].length > 0 || copy.outputs[1].length > 0;
 
     for (int i = 0; i < POLLED; i++)
         polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
-    if (client_events) {
-        polled[AT_CLIENT].fd = copy.launch->client_fd;
-        polled[AT_CLIENT].events = (short)client_events;
-    }
+    polled[AT_CLIENT].fd = copy.launch->client_fd;
+    polled[AT_CLIENT].events = waits ? POLLIN | POLLOUT : POLLIN;
     for (int i = 0; i < 2; i++)
         if (copy.outputs[i].length == 0 && !copy.is_hung_up)
             polled[AT_STDOUT + i].fd = copy.outputs[i].fd;
@@ -227,12 +249,10 @@ bool copy_once(void)
         for (int i = 0; i < 2; i++)
             if (copy.outputs[i].length > 0)
                 send_output(&copy.outputs[i]);
-    if (polled[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0) {
-        if (polled[AT_CLIENT].events & POLLIN)
-            read_client();
-        else
-            detach();
-    }
+    if (polled[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0)
+        read_client();
+    if (copy.owes_room && copy.input.length == 0)
+        tell_room();
     return polled[AT_PROCESS].revents != 0;
 }
 

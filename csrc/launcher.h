@@ -180,8 +180,9 @@ enum packet_type {
     PACKET_STDOUT = '1',  /* bytes */
     PACKET_STDERR = '2',  /* bytes */
     PACKET_EXIT = 'X',    /* struct exit_packet */
+    PACKET_ROOM = 'R',    /* nothing: the last packet of input is gone, another may come */
     /* client to launcher */
-    PACKET_STDIN = '0',     /* bytes */
+    PACKET_STDIN = '0',     /* bytes, one packet at a time */
     PACKET_STDIN_END = 'E', /* nothing */
     PACKET_SIGNAL = 'K',    /* struct signal_packet */
     PACKET_RESIZE = 'W',    /* struct resize_packet */

@@ -24,7 +24,10 @@ elif [ -f /etc/apt/sources.list.d/debian.sources ]; then
 fi
 
 mkdir -p "$work"
-[ -f "$work/$suite.tar" ] || mmdebstrap --quiet --variant=minbase --include=apt "$suite" "$work/$suite.tar" "${sources[@]}"
+if [ ! -f "$work/$suite.tar" ]; then
+    mmdebstrap --quiet --variant=minbase --include=apt "$suite" "$work/new-$suite.tar" "${sources[@]}"
+    mv "$work/new-$suite.tar" "$work/$suite.tar"
+fi
 if [ -z "${FRESH_ALONE:-}" ]; then
     rm -rf --one-file-system "$root"
     mkdir -p "$root"

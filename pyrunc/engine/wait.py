@@ -12,7 +12,7 @@ import select
 from errno import EIO, EPIPE
 
 from ..errors import KernelError, PyruncError
-from ..kernel.launcher import Exited, Output
+from ..kernel.launcher import Exited, Output, Room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class _Input:
             self._pending = None
             if data:
                 self._poll.register(0, select.POLLIN)
-        events = select.POLLIN if sent else select.POLLIN | select.POLLOUT
+        # Input waits for a `Room`; the words that end it, for a socket that takes them.
+        waits = not sent and not data
+        events = select.POLLIN | select.POLLOUT if waits else select.POLLIN
         self._poll.modify(self._launch.fileno(), events)
 
 
@@ -201,6 +203,9 @@ def _copy(
                 message = launch.receive()
                 if isinstance(message, Output):
                     outputs.write(message.stream, message.data)
+                elif isinstance(message, Room):
+                    if stdin is not None:
+                        stdin.flush()
                 elif isinstance(message, Exited):
                     return message
                 elif message is None:

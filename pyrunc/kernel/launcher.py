@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
-__all__ = ["Exited", "Job", "Launch", "Output", "Started", "StepRecord", "start"]
+__all__ = ["Exited", "Job", "Launch", "Output", "Room", "Started", "StepRecord", "start"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIRECTORY: Final = f"{_PACKAGE}/libexec"
@@ -75,6 +75,10 @@ class Output(Record):
     data: bytes
 
 
+class Room(Record):
+    """The last packet of input went to the container: `send_stdin` takes another."""
+
+
 class Exited(Record):
     """The container has ended, exit.json is written and its cgroups are gone."""
 
@@ -92,13 +96,14 @@ class Launch:
         """Take over the connection; `pid` is the launcher's."""
         self._socket = connection
         self._pidfd = -1
+        self._has_room = True
         self.launcher_pid = pid
 
     def fileno(self) -> int:
         """Return the descriptor to poll; readable means that `receive` has something."""
         return self._socket.fileno()
 
-    def receive(self) -> Started | StepRecord | Output | Exited | None:
+    def receive(self) -> Started | StepRecord | Output | Room | Exited | None:
         """Wait for the next packet; None when the launcher is gone.
 
         A failed launch ends as: a StepRecord with an errno, then None; by then nothing of the
@@ -113,6 +118,9 @@ class Launch:
         kind = packet[:1]
         if kind in (b"1", b"2"):
             return Output(stream=packet[0] - 48, data=packet[1:])
+        if kind == b"R":
+            self._has_room = True
+            return Room()
         if kind == b"T":
             index, errno, start_ns, end_ns, value = _STEP.unpack(packet)
             return StepRecord(
@@ -137,19 +145,25 @@ class Launch:
     def send_stdin(self, data: bytes) -> bool:
         """Pass at most PACKET_BYTES - 1 bytes to the container's stdin, without waiting.
 
-        False: nothing was taken; poll `fileno` for POLLOUT and try again.  Never wait here without
-        receiving as well, or a container that echoes stops both sides.
+        False: nothing was taken; try again when `receive` has returned a `Room`.  One packet is on
+        its way at a time, so that nothing else queues behind input that the container leaves.
         """
         if len(data) >= PACKET_BYTES:
             raise ValueError(f"{len(data)} bytes at once; at most {PACKET_BYTES - 1} fit")
-        return self._send(b"0" + data)
+        if not self._has_room or not self._send(b"0" + data):
+            return False
+        self._has_room = False
+        return True
 
     def close_stdin(self) -> bool:
-        """End the container's stdin behind what was sent; False as in `send_stdin`."""
+        """End the container's stdin behind what was sent.
+
+        False: nothing was taken; poll `fileno` for POLLOUT and try again.
+        """
         return self._send(b"E")
 
     def close_output(self, stream: int) -> bool:
-        """Say that nobody reads stdout (1) or stderr (2) any more; False as in `send_stdin`.
+        """Say that nobody reads stdout (1) or stderr (2) any more; False as in `close_stdin`.
 
         The container's next write there fails, as in a pipeline; a terminal hangs up as a whole.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -31,12 +32,9 @@ CATCHABLE = sorted(
 
 
 def spawn(engine: Engine, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.Popen(
-        engine.argv(*words),
-        env=engine.environment,
-        cwd=engine.directory,
-        stdin=subprocess.DEVNULL,
-        **options,
+        engine.argv(*words), env=engine.environment, cwd=engine.directory, **options
     )
 
 
@@ -55,6 +53,24 @@ def test_reader_that_leaves_ends_the_writer_as_in_a_pipeline(loaded: Engine) -> 
     assert process.stdout.readline() == b"y\n"
     process.stdout.close()
     assert end(process) == 1  # yes says that it could not write
+
+
+def test_reader_that_leaves_is_told_past_input_that_nobody_reads(loaded: Engine) -> None:
+    process = spawn(
+        loaded, *RUN, "-i", "busybox", "yes", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    os.set_blocking(process.stdin.fileno(), False)
+    for _ in range(3):  # the pipe and every buffer behind it fill up
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(process.stdin.fileno(), bytes(65536))
+        assert os.read(process.stdout.fileno(), 2) == b"y\n"
+    process.stdout.close()
+
+    assert end(process) != 0
+    process.stdin.close()
 
 
 def test_reader_of_one_stream_that_leaves_does_not_close_the_other(loaded: Engine) -> None:
