@@ -7,7 +7,9 @@ was just deleted measures that scan.  Hence a new loop-mounted filesystem for ev
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,45 +47,75 @@ def fresh_filesystem(directory: Path) -> Iterator[Path]:
         image.unlink()
 
 
+def write_gzip_archive(layout: Path, into: Path) -> Path:
+    """Write a docker-archive whose layers are compressed, as a registry keeps them."""
+    blobs = layout / "blobs"
+    index = json.loads((layout / "index.json").read_text())
+
+    def path(descriptor: dict[str, str]) -> Path:
+        return blobs / descriptor["digest"].replace(":", "/")
+
+    manifest = json.loads(path(index["manifests"][0]).read_text())
+    names = [f"{path(one).name}/layer.tar" for one in manifest["layers"]]
+    config = f"{path(manifest['config']).name}.json"
+    listed = into.with_suffix(".json")
+    listed.write_text(
+        json.dumps([{"Config": config, "RepoTags": [debian_node.NAME], "Layers": names}])
+    )
+    with tarfile.open(into, "w") as archive:
+        for one, name in zip(manifest["layers"], names, strict=True):
+            archive.add(path(one), name)
+        archive.add(path(manifest["config"]), config)
+        archive.add(listed, "manifest.json")
+    return into
+
+
 def bench(directory: Path, rounds: int) -> str:
     """Load the Debian image with everybody in turn, and report."""
     archives = debian_node.archives()
-    archive = archives.docker_archive
+    plain = archives.docker_archive
+    packed = write_gzip_archive(archives.oci_gzip, directory / "gzip.tar")
 
-    def load(begin: Callable[[Path], tuple[list[str], Callable[[], None]]]) -> float:
+    def load(
+        begin: Callable[[Path, Path], tuple[list[str], Callable[[], None]]], source: Path
+    ) -> float:
         with fresh_filesystem(directory) as where:
-            argv, stop = begin(where)
-            subprocess.run(["cat", archive], stdout=subprocess.DEVNULL, check=True)
+            argv, stop = begin(where, source)
+            files = [one for one in (source, *source.rglob("*")) if one.is_file()]
+            subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
             subprocess.run(["sync"], check=True)
             try:
                 return milliseconds(argv)
             finally:
                 stop()
 
-    def docker(where: Path) -> tuple[list[str], Callable[[], None]]:
+    def docker(where: Path, source: Path) -> tuple[list[str], Callable[[], None]]:
         peer = Docker(where, directory / f"r{next(_numbers)}")
-        return peer.argv("load", "-q", "-i", archive), peer.stop
+        return peer.argv("load", "-q", "-i", source), peer.stop
 
-    def podman(where: Path) -> tuple[list[str], Callable[[], None]]:
+    def podman(where: Path, source: Path) -> tuple[list[str], Callable[[], None]]:
         peer = Podman(where, directory / f"r{next(_numbers)}")
-        return peer.argv("load", "-q", "-i", archive), peer.stop
+        return peer.argv("load", "-q", "-i", source), peer.stop
 
-    def pyrunc(source: Path) -> Callable[[Path], tuple[list[str], Callable[[], None]]]:
-        def begin(where: Path) -> tuple[list[str], Callable[[], None]]:
-            engine = Engine(where, 1)
-            root: list[str | Path] = ["--root", engine.root, "--runroot", engine.runroot]
-            return engine.argv(*root, "load", "-q", "-i", source), lambda: None
-
-        return begin
+    def pyrunc(where: Path, source: Path) -> tuple[list[str], Callable[[], None]]:
+        engine = Engine(where, 1)
+        root: list[str | Path] = ["--root", engine.root, "--runroot", engine.runroot]
+        return engine.argv(*root, "load", "-q", "-i", source), lambda: None
 
     contenders: dict[str, Contender] = {
-        "pyrunc docker-archive": lambda: load(pyrunc(archive)),
-        "docker docker-archive": lambda: load(docker),
-        "podman docker-archive": lambda: load(podman),
-        "pyrunc OCI gzip": lambda: load(pyrunc(archives.oci_gzip)),
-        "pyrunc OCI zstd": lambda: load(pyrunc(archives.oci_zstd)),
+        "pyrunc docker-archive": lambda: load(pyrunc, plain),
+        "docker docker-archive": lambda: load(docker, plain),
+        "podman docker-archive": lambda: load(podman, plain),
+        "pyrunc gzip layers": lambda: load(pyrunc, packed),
+        "docker gzip layers": lambda: load(docker, packed),
+        "podman gzip layers": lambda: load(podman, packed),
+        "pyrunc OCI gzip": lambda: load(pyrunc, archives.oci_gzip),
+        "pyrunc OCI zstd": lambda: load(pyrunc, archives.oci_zstd),
     }
     times = interleaved(contenders, rounds)
-    against = {"pyrunc docker-archive": ["docker docker-archive", "podman docker-archive"]}
-    title = f"Load: debian-node, {archive.stat().st_size >> 20} MiB (median of {rounds})"
+    against = {
+        "pyrunc docker-archive": ["docker docker-archive", "podman docker-archive"],
+        "pyrunc gzip layers": ["docker gzip layers", "podman gzip layers"],
+    }
+    title = f"Load: debian-node, {plain.stat().st_size >> 20} MiB (median of {rounds})"
     return table(title, times, against)
