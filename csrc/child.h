@@ -62,6 +62,9 @@ int make_target(const struct child *child, const char *path, mode_t mode);
 int open_parent(const struct child *child, const char *path, const char **name);
 int open_own_proc(struct child *child, const char *path, uint64_t flags);
 
+/* step_copy_up.c */
+int copy_tree(int from_fd, int to_fd, int depth);
+
 /* step_mount.c */
 int set_attributes(int mount_fd, uint64_t set, uint64_t clear, unsigned flags);
 
@@ -80,11 +83,11 @@ step_function step_wait, step_die_with_parent, step_new_session, step_join_cgrou
 step_function step_set_link_up, step_add_address, step_add_route;
 step_function step_set_propagation, step_attach_rootfs, step_bind_rootfs, step_pivot_root;
 step_function step_make_directory, step_mount, step_mount_cgroups, step_bind,
-    step_set_mount_attributes, step_mask, step_make_readonly;
+    step_set_mount_attributes, step_reconfigure, step_mask, step_make_readonly;
 step_function step_make_node, step_make_link, step_open_terminal;
 step_function step_set_hostname, step_set_domainname, step_set_sysctl, step_set_rlimit,
     step_set_oom_score, step_set_umask, step_set_personality, step_set_scheduler,
-    step_set_io_priority, step_change_directory;
+    step_set_io_priority, step_set_memory_policy, step_set_security_label, step_change_directory;
 step_function step_set_no_new_privileges, step_drop_bounding, step_set_user, step_set_capabilities,
     step_install_seccomp;
 step_function step_find_command, step_await_start, step_start_init, step_close_descriptors,

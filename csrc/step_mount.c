@@ -88,20 +88,59 @@ static int make_filesystem(const char *type, const char *options, uint32_t size,
     return result;
 }
 
+/* Fill the new mount with what lies at its place, and only then make it read-only. */
+static int copy_up(int mount_fd, int target_fd, const struct step *step)
+{
+    int from_fd = sys_openat(target_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    int to_fd = from_fd < 0 ? from_fd : sys_openat(mount_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    int result = to_fd < 0 ? to_fd : copy_tree(from_fd, to_fd, 0);
+    if (to_fd >= 0)
+        sys_close(to_fd);
+    if (from_fd >= 0)
+        sys_close(from_fd);
+    return result < 0 ? result : set_attributes(mount_fd, step->a & MOUNT_ATTR_RDONLY, 0, 0);
+}
+
 /* Security: the mount point of proc or sysfs may not be a link: another container that shares a
  * volume could turn it while they start (CVE-2019-19921, CVE-2023-27561). */
 int step_mount(struct child *child, const struct step *step)
 {
     const char *target = step_target(child, step);
-    int mount_fd =
-        make_filesystem(step_path(child, step), step_data(child, step), step->data_size, step->a);
+    bool has_content = step->flags & STEP_FLAG_COPY_UP;
+    int mount_fd = make_filesystem(step_path(child, step), step_data(child, step), step->data_size,
+                                   has_content ? step->a & ~(uint64_t)MOUNT_ATTR_RDONLY : step->a);
     if (mount_fd < 0)
         return mount_fd;
     uint64_t no_follow = step->flags & STEP_FLAG_NO_FOLLOW ? O_NOFOLLOW | O_DIRECTORY : 0;
     int target_fd = open_target(child, target, no_follow);
     if (target_fd == -ENOENT && step->flags & STEP_FLAG_CREATE_DIRECTORY)
         target_fd = make_target(child, target, DIRECTORY_MODE);
-    return attach_and_close(mount_fd, target_fd);
+    int result = has_content && target_fd >= 0 ? copy_up(mount_fd, target_fd, step) : 0;
+    if (result == 0)
+        return attach_and_close(mount_fd, target_fd);
+    sys_close(mount_fd);
+    sys_close(target_fd);
+    return result;
+}
+
+/* The mount option remount: other options for the filesystem that is mounted there. */
+int step_reconfigure(struct child *child, const struct step *step)
+{
+    const char *option = step_data(child, step), *end = option + step->data_size;
+    int target_fd = open_target(child, step_target(child, step), 0);
+    if (target_fd < 0)
+        return target_fd;
+    int fs_fd = sys_result(syscall(SYS_fspick, target_fd, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC));
+    sys_close(target_fd);
+    if (fs_fd < 0)
+        return fs_fd;
+    int result = 0;
+    for (; result == 0 && option < end; option += strlen(option) + 1)
+        result = configure_one(fs_fd, option);
+    if (result == 0)
+        result = sys_fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL);
+    sys_close(fs_fd);
+    return result;
 }
 
 /* One entry of the view: a bind of the container's directory of a hierarchy, or a link. */

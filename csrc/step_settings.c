@@ -81,6 +81,29 @@ int step_set_io_priority(struct child *child, const struct step *step)
     return sys_result(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, (int)step->a));
 }
 
+/* Which memory nodes the pages of the command come from; execve keeps it. */
+int step_set_memory_policy(struct child *child, const struct step *step)
+{
+    unsigned long bits = 8UL * step->data_size;
+    const void *nodes = bits ? step_data(child, step) : NULL;
+    /* Kernel: the last bit of maxnode is not looked at (set_mempolicy(2), BUGS). */
+    return sys_result(syscall(SYS_set_mempolicy, (int)step->a, nodes, bits ? bits + 1 : 0));
+}
+
+/* The label that execve gives the command: AppArmor's profile or SELinux' context.
+ *
+ * Security: written through a procfs that nothing can lie over; a volume over /proc/self/attr made
+ * the label vanish (CVE-2019-16884, CVE-2025-52881). */
+int step_set_security_label(struct child *child, const struct step *step)
+{
+    int fd = open_own_proc(child, step_path(child, step), O_WRONLY);
+    if (fd < 0)
+        return fd;
+    int result = sys_write_once(fd, step_data(child, step), step->data_size);
+    sys_close(fd);
+    return result;
+}
+
 /* Security: a working directory outside the root shows as "(unreachable)" or not at all
  * (CVE-2024-21626). */
 int step_change_directory(struct child *child, const struct step *step)

@@ -70,6 +70,7 @@ KINDS: dict[str, str] = {
     # on the whole tree, flags; CREATE_FILE with CREATE_DIRECTORY: whichever the source is
     "bind": "bind",
     "set-mount-attributes": "set mount attributes of",  # target, a=set, b=clear, flags RECURSIVE
+    "reconfigure": "remount",  # target, data=options "k=v\0flag\0" of the filesystem there
     # target, a=mode with S_IFCHR…, b=device number as mknod(2) takes it; data=u32 uid, u32 gid
     "make-node": "make device",
     "make-link": "make symbolic link",  # target, path=what it points to; existing is fine
@@ -87,6 +88,9 @@ KINDS: dict[str, str] = {
     "set-personality": "set personality",  # a
     "set-scheduler": "set scheduler",  # data=struct sched_attr
     "set-io-priority": "set I/O priority",  # a=class<<13|level
+    "set-memory-policy": "set memory policy",  # a=MPOL_* mode and flags, data=mask of nodes
+    # path below /proc, data, target=label; execve applies it: AppArmor's profile, SELinux' context
+    "set-security-label": "set security label",
     "change-directory": "change to working directory",  # target; getcwd must be absolute after it
     # resolves argv[0] by the environment's PATH as a=uid, b=gid, data=u32 supplementary gids may
     "find-command": "find command",
@@ -110,6 +114,7 @@ CREATE_FILE = 2  # bind: a missing target is made as an empty file
 CREATE_DIRECTORY = 4  # bind, mount: a missing target is made as a directory
 OPTIONAL = 8  # a failure is recorded in the trace and is no failure of the launch
 NO_FOLLOW = 16  # mount: the target's last component may not be a link (proc, sys, dev)
+COPY_UP = 32  # mount: what the target held is copied into the new filesystem (tmpcopyup)
 
 
 class Step(Record):

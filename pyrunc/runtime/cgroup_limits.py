@@ -223,6 +223,11 @@ def _block_io(writer: LimitWriter, block: dict[str, Any], where: str) -> None:
         else:
             writer.write(directory, "blkio.bfq.weight", block["weight"])
     for entry in block.get("weightDevice") or []:
+        if entry.get("leafWeight"):
+            place = f"{where}.weightDevice"
+            raise Unsupported(
+                f"{place}: no kernel since 5.0 has leaf weights", feature="leafWeight"
+            )
         directory = writer.v1("blkio", f"{where}.weightDevice")
         device, weight = f"{entry['major']}:{entry['minor']}", entry.get("weight") or 0
         if directory is None:
@@ -246,6 +251,8 @@ def _io_weight(weight: int) -> int:
 
 def _hugepages(writer: LimitWriter, limits: list[dict[str, Any]], where: str) -> None:
     for entry in limits:
+        if not entry["limit"] and not writer.facts.cgroup.has("hugetlb"):
+            continue  # engines list all sizes with 0 where nobody asked for a limit
         directory = writer.v1("hugetlb", where)
         end = "max" if directory is None else "limit_in_bytes"
         writer.write(directory, f"hugetlb.{entry['pageSize']}.{end}", entry["limit"])

@@ -6,9 +6,11 @@ Nothing is run: each step with its arguments in words, why it is there, and wher
 from __future__ import annotations
 
 from struct import iter_unpack, unpack
+from sys import byteorder
 
 from ..kernel import capabilities
 from ..kernel.launch_plan import (
+    COPY_UP,
     CREATE_DIRECTORY,
     CREATE_FILE,
     NO_FOLLOW,
@@ -27,7 +29,13 @@ from .mount_options import (
     MS_REC,
     PROPAGATION,
 )
-from .plan_identity import IO_CLASSES, PERSONALITIES, SCHEDULER_POLICIES, SECCOMP_FLAGS
+from .plan_identity import (
+    IO_CLASSES,
+    MEMORY_FLAGS,
+    PERSONALITIES,
+    SCHEDULER_POLICIES,
+    SECCOMP_FLAGS,
+)
 from .plan_namespaces import FLAGS
 from .step_reasons import reason
 
@@ -59,6 +67,7 @@ _FLAGS = (
     (CREATE_DIRECTORY, "create-directory"),
     (OPTIONAL, "optional"),
     (NO_FOLLOW, "no-follow"),
+    (COPY_UP, "copy-up"),
 )
 
 _CLONE_NAMES = {
@@ -285,6 +294,14 @@ def _personality(step: Step) -> Arguments:
     return {"domain": names.get(step.a, hex(step.a))}
 
 
+def _memory_policy(step: Step) -> Arguments:
+    nodes = int.from_bytes(step.data, byteorder)
+    return {
+        "flags": [name for name, bit in MEMORY_FLAGS.items() if step.a & bit],
+        "nodes": [node for node in range(nodes.bit_length()) if nodes >> node & 1],
+    }
+
+
 _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "write-cgroup": _value,
     "attach-device-program": lambda step: {"instructions": len(step.data) // 8},
@@ -305,6 +322,7 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "mount-cgroups": _cgroup_view,
     "bind": _bind,
     "set-mount-attributes": _attributes,
+    "reconfigure": lambda step: {"options": _strings(step)},
     "make-directory": lambda step: {"mode": f"{step.a:04o}"},
     "make-node": _node,
     "make-link": lambda step: {"points_to": step.path},
@@ -315,6 +333,8 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "set-personality": _personality,
     "set-scheduler": _scheduler,
     "set-io-priority": _io_priority,
+    "set-memory-policy": _memory_policy,
+    "set-security-label": _value,
     "find-command": _user,
     "drop-bounding": _bounding,
     "set-user": _user,

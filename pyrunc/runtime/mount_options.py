@@ -5,7 +5,7 @@ Source: runtime-spec config.md "Linux mount options"; mount_setattr(2).
 
 from __future__ import annotations
 
-from ..errors import Unsupported
+from ..errors import InvalidSpec
 from ..oci.record import Record
 
 MOUNT_ATTR_RDONLY = 0x1
@@ -59,7 +59,13 @@ PROPAGATION = {
 
 # Words of mount(8) and fstab(5) that ask for nothing.
 _NOTHING = frozenset(("defaults", "async", "loud", "silent", "nomand", "nolazytime", "noiversion"))
-_NOT_YET = ("idmap", "ridmap", "tmpcopyup", "remount")
+# Words of the specification that are no options of the kernel's.
+_WORDS = {
+    "tmpcopyup": "copies_up",
+    "remount": "is_remount",
+    "idmap": "maps_ids",
+    "ridmap": "maps_ids",
+}
 
 
 class MountOptions(Record):
@@ -73,20 +79,25 @@ class MountOptions(Record):
     tree_clear: int = 0
     propagation: tuple[int, ...] = ()
     data: tuple[str, ...] = ()  # for the filesystem
+    copies_up: bool = False  # tmpcopyup
+    is_remount: bool = False
+    maps_ids: bool = False  # idmap or ridmap
+    maps_tree: bool = False  # ridmap
 
 
 def parse_options(options: list[str], where: str) -> MountOptions:
     """Sort the options; later ones win over earlier ones.
 
-    Raises: Unsupported for options that pyrunc does not apply, never for words it does not know:
-    those are the filesystem's to judge.
+    Words that are not known here are the filesystem's to judge.
+    Raises: InvalidSpec for options that contradict each other.
     """
     attributes = [0, 0]
     tree = [0, 0]
     is_bind = recursive = False
     propagation: list[int] = []
     data: list[str] = []
-    for index, option in enumerate(options):
+    words: dict[str, bool] = {}
+    for option in options:
         if option in _ATTRIBUTES:
             _merge(attributes, _ATTRIBUTES[option])
         elif option in PROPAGATION:
@@ -96,23 +107,34 @@ def parse_options(options: list[str], where: str) -> MountOptions:
             recursive = recursive or option == "rbind"
         elif option[:1] == "r" and option[1:] in _ATTRIBUTES:
             _merge(tree, _ATTRIBUTES[option[1:]])
-        elif option.partition("=")[0] in _NOT_YET:
-            raise Unsupported(
-                f"{where}.options[{index}]: mount option {option!r} is not supported yet",
-                feature=option,
-            )
+        elif option in _WORDS:
+            words[_WORDS[option]] = True
         elif option not in _NOTHING and option:
             data.append(option)
+    if words.get("is_remount") and words.get("maps_ids"):
+        raise InvalidSpec(
+            "remount can't map ids",
+            where=f"{where}.options",
+            clause='config.md "Linux mount options"',
+        )
     return MountOptions(
         is_bind=is_bind,
         recursive=recursive,
         set=attributes[0],
-        clear=attributes[1] & ~attributes[0],
+        clear=_rest(attributes),
         tree_set=tree[0],
-        tree_clear=tree[1] & ~tree[0],
+        tree_clear=_rest(tree),
         propagation=tuple(propagation),
         data=tuple(data),
+        maps_tree="ridmap" in options,
+        **words,
     )
+
+
+def _rest(sums: list[int]) -> int:
+    """Return what to clear beside what is set.  Access time is one field of several bits."""
+    done = sums[0] | (MOUNT_ATTR_ATIME_MASK if sums[0] & MOUNT_ATTR_ATIME_MASK else 0)
+    return sums[1] & ~done
 
 
 def _merge(sums: list[int], change: tuple[int, int]) -> None:

@@ -71,6 +71,21 @@ SCHEDULER_FLAGS = {
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
+MEMORY_MODES = {
+    "MPOL_DEFAULT": 0,
+    "MPOL_PREFERRED": 1,
+    "MPOL_BIND": 2,
+    "MPOL_INTERLEAVE": 3,
+    "MPOL_LOCAL": 4,
+    "MPOL_PREFERRED_MANY": 5,
+    "MPOL_WEIGHTED_INTERLEAVE": 6,
+}
+MEMORY_FLAGS = {
+    "MPOL_F_STATIC_NODES": 1 << 15,
+    "MPOL_F_RELATIVE_NODES": 1 << 14,
+    "MPOL_F_NUMA_BALANCING": 1 << 13,
+}
+
 DEFAULT_UMASK = 0o022  # Security: never the caller's
 
 
@@ -79,7 +94,8 @@ def process_steps(spec: dict[str, Any], facts: HostFacts, context: LaunchContext
     process = spec["process"]
     user = process.get("user") or {}
     return [
-        *_settings(process, user, (spec.get("linux") or {}).get("personality")),
+        *_settings(process, user, spec.get("linux") or {}),
+        *label_steps(process, facts),
         *_command(process, user),
         *_limits(process),
         *_privileges(spec, facts, context),
@@ -94,6 +110,23 @@ def oom_score_steps(process: dict[str, Any], facts: HostFacts) -> list[Step]:
             return []
         score = 0
     return [Step(kind="set-oom-score", target=str(score), data=str(score).encode())]
+
+
+def label_steps(process: dict[str, Any], facts: HostFacts) -> list[Step]:
+    """Return what gives the command its AppArmor profile and SELinux context, at execve.
+
+    Without the security module an empty label, or "unconfined", is what the command has anyway;
+    any other is refused by `validate`.
+    """
+    labels = (
+        ("self/attr/apparmor/exec", "exec ", process.get("apparmorProfile"), facts.apparmor),
+        ("self/attr/exec", "", process.get("selinuxLabel"), facts.selinux),
+    )
+    return [
+        Step(kind="set-security-label", path=path, target=label, data=(prefix + label).encode())
+        for path, prefix, label, is_there in labels
+        if label and is_there
+    ]
 
 
 def groups_data(user: dict[str, Any]) -> bytes:
@@ -111,9 +144,8 @@ def capability_mask(names: list[str] | None, facts: HostFacts) -> int:
     return capabilities.mask(known) & facts.capabilities
 
 
-def _settings(
-    process: dict[str, Any], user: dict[str, Any], personality: dict[str, Any] | None
-) -> list[Step]:
+def _settings(process: dict[str, Any], user: dict[str, Any], linux: dict[str, Any]) -> list[Step]:
+    personality, policy = linux.get("personality"), linux.get("memoryPolicy")
     umask = user.get("umask")
     steps = [Step(kind="set-umask", a=DEFAULT_UMASK if umask is None else umask)]
     if personality:
@@ -125,7 +157,23 @@ def _settings(
         priority = process["ioPriority"]
         value = IO_CLASSES[priority["class"]] << 13 | (priority.get("priority") or 0)
         steps.append(Step(kind="set-io-priority", a=value, note=priority["class"]))
+    if policy:
+        steps.append(_memory_policy(policy))
     return steps
+
+
+def _memory_policy(policy: dict[str, Any]) -> Step:
+    mode = MEMORY_MODES[policy["mode"]]
+    for flag in policy.get("flags") or []:
+        mode |= MEMORY_FLAGS[flag]
+    nodes = 0
+    for part in (policy.get("nodes") or "").split(","):
+        first, _, last = part.strip().partition("-")
+        for node in range(int(first), int(last or first) + 1) if first else ():
+            nodes |= 1 << node
+    words = [nodes >> shift & (1 << 64) - 1 for shift in range(0, nodes.bit_length(), 64)]
+    data = pack(f"={len(words)}Q", *words)
+    return Step(kind="set-memory-policy", a=mode, data=data, note=policy["mode"])
 
 
 def _command(process: dict[str, Any], user: dict[str, Any]) -> list[Step]:

@@ -12,6 +12,7 @@ import stat
 from _struct import pack
 
 from ..kernel.launch_plan import (
+    COPY_UP,
     CREATE_DIRECTORY,
     CREATE_FILE,
     NO_FOLLOW,
@@ -61,6 +62,9 @@ DEFAULT_LINKS = (
 # Security: a mount point of these that is a link is an attack (CVE-2019-19921, CVE-2023-28642).
 _NEVER_LINKS = ("/proc", "/sys", "/dev")
 
+# Filesystems whose files have labels of the policy's own.
+_UNLABELLED = ("proc", "sysfs", "mqueue", "cgroup", "cgroup2")
+
 _KINDS_OF_NODES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -100,7 +104,9 @@ class MountPlanner:
         """Mount what the spec lists, in its order."""
         steps: list[Step] = []
         for mount, options in self.mounts:
-            if options.is_bind or mount.get("type") == "bind":
+            if options.is_remount:
+                steps += _remount(mount, options)
+            elif options.is_bind or mount.get("type") == "bind":
                 steps += _bind(mount, options)
             elif mount.get("type") == "cgroup":
                 steps.append(self._cgroup_view(mount, options))
@@ -170,6 +176,7 @@ class MountPlanner:
         for word in options.data:
             if not self._is_unmapped_group(kind, word):
                 words.append(word)
+        words += self._mount_label(kind, options)
         attributes = options.set | options.tree_set
         if _is_device_tmpfs(mount):
             attributes &= ~MOUNT_ATTR_RDONLY  # nodes are to be made first
@@ -180,8 +187,22 @@ class MountPlanner:
             target=target,
             data=pack_strings(words),
             a=attributes,
-            flags=CREATE_DIRECTORY | (NO_FOLLOW if is_special else 0),
+            flags=CREATE_DIRECTORY
+            | (NO_FOLLOW if is_special else 0)
+            | (COPY_UP if options.copies_up else 0),
         )
+
+    def _mount_label(self, kind: str, options: MountOptions) -> list[str]:
+        """Return the SELinux context of a filesystem's files, where there is SELinux.
+
+        A mountLabel elsewhere asks for nothing: it labels for a policy that is not there.
+        """
+        label = self.linux.get("mountLabel")
+        if not label or not self.facts.selinux or kind in _UNLABELLED:
+            return []
+        if any(word.startswith("context=") for word in options.data):
+            return []
+        return [f"context={label}"]
 
     def _is_unmapped_group(self, kind: str, word: str) -> bool:
         """Tell whether this is devpts' gid= of a group that the user namespace does not have."""
@@ -228,7 +249,8 @@ class MountPlanner:
         parent = path.rpartition("/")[0]
         if parent not in ("", "/dev"):
             steps.append(Step(kind="make-directory", target=parent, a=0o755))
-        if self.in_user_namespace:
+        is_fifo = device["type"] == "p"
+        if self.in_user_namespace and not is_fifo:
             # Kernel: mknod of a device needs a capability in the first user namespace.
             steps.append(Step(kind="bind", path=path, target=path, flags=CREATE_FILE))
             return steps
@@ -240,7 +262,7 @@ class MountPlanner:
                 kind="make-node",
                 target=path,
                 a=_KINDS_OF_NODES[device["type"]] | permissions,
-                b=device_number(major, minor),
+                b=0 if is_fifo else device_number(major, minor),
                 data=pack("=II", device.get("uid") or 0, device.get("gid") or 0),
                 note=f"{device['type']} {major}:{minor}",
             )
@@ -274,6 +296,23 @@ def _bind(mount: dict[str, Any], options: MountOptions) -> list[Step]:
     for clear, flags in ((options.clear, 0), (options.tree_clear, RECURSIVE)):
         if clear:
             steps.append(Step(kind="set-mount-attributes", target=target, b=clear, flags=flags))
+    return steps
+
+
+def _remount(mount: dict[str, Any], options: MountOptions) -> list[Step]:
+    """Change what is mounted there already; attributes that are not named stay as they are."""
+    target = mount["destination"]
+    steps = []
+    if options.data and not options.is_bind:
+        steps.append(Step(kind="reconfigure", target=target, data=pack_strings(options.data)))
+    for add, clear, flags in (
+        (options.set, options.clear, 0),
+        (options.tree_set, options.tree_clear, RECURSIVE),
+    ):
+        if add or clear:
+            steps.append(
+                Step(kind="set-mount-attributes", target=target, a=add, b=clear, flags=flags)
+            )
     return steps
 
 

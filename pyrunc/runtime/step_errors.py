@@ -64,6 +64,18 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "no such sysctl in this kernel or in the container's namespaces",
         "sysctl -a inside a container lists what there is",
     ),
+    ("set-security-label", errno.ENOENT): (
+        "`/proc/self/attr/apparmor/exec`: no such profile",
+        "load it with apparmor_parser, or choose one that aa-status lists",
+    ),
+    ("set-security-label", errno.EINVAL): (
+        "`/proc/self/attr/exec`: not a valid label",
+        "seinfo and aa-status tell what the policy of this host knows",
+    ),
+    ("set-memory-policy", errno.EINVAL): (
+        "none of these nodes has memory that this container may use",
+        "look at /sys/devices/system/node, and at linux.resources.cpu.mems",
+    ),
     ("change-directory", errno.ENOTDIR): ("not a directory", "choose another --workdir"),
     ("attach-device-program", errno.EINVAL): (
         "the kernel refuses the program",

@@ -125,6 +125,10 @@ _KINDS: dict[str, tuple[str, str]] = {
         "after everything below it has been made: a read-only mount takes no new mount points",
         "mount_setattr(2)",
     ),
+    "reconfigure": (
+        "a mount of before gets other options, in the order in which the spec lists them",
+        'fspick(2), fsconfig(2), runtime-spec config.md "Linux mount options"',
+    ),
     "make-node": (
         "a device that every program expects; the device cgroup decides who may open it",
         'runtime-spec config-linux.md "Default Devices", mknod(2)',
@@ -171,6 +175,14 @@ _KINDS: dict[str, tuple[str, str]] = {
     "set-personality": ("what uname and the memory layout pretend", "personality(2)"),
     "set-scheduler": ("needs CAP_SYS_NICE, which goes soon", "sched_setattr(2)"),
     "set-io-priority": ("may need a capability that goes soon", "ioprio_set(2)"),
+    "set-memory-policy": (
+        "from which memory nodes the command's pages come; kept across execve",
+        'set_mempolicy(2), runtime-spec config-linux.md "Memory policy"',
+    ),
+    "set-security-label": (
+        "the kernel keeps it for execve: the launch itself is not confined by it",
+        'apparmor(7), selinux(8), runtime-spec config.md "Linux Process"',
+    ),
     "change-directory": (
         "after the pivot, and before the filter; the result must be an absolute path, or a leaked"
         " directory was entered",

@@ -12,6 +12,8 @@ from ..kernel import capabilities
 from .mount_options import PROPAGATION
 from .plan_identity import (
     IO_CLASSES,
+    MEMORY_FLAGS,
+    MEMORY_MODES,
     PERSONALITIES,
     RLIMITS,
     SCHEDULER_FLAGS,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     Check = Callable[[Unchecked, str], None]
 
 LAST_ID = (1 << 32) - 2
+LAST_NODE = 1024  # of memory: MAX_NUMNODES of the largest kernels
 MOUNT_LIMIT = 10000  # the kernel's own limit a namespace is 100000, the host's mounts included
 
 _CONFIG = "config.md"
@@ -49,10 +52,13 @@ def validate(spec: dict[str, Any], facts: HostFacts) -> None:
     _check_id_maps(spec, linux, kinds)
     _check_needs(spec, linux, kinds)
     _check_mounts(spec)
+    _check_devices(linux.get("devices") or [])
     _check_sysctls(linux.get("sysctl") or {}, kinds)
     _check_rlimits(spec["process"].get("rlimits") or [], facts)
     _check_oom_score(spec["process"].get("oomScoreAdj"), facts)
     _check_memory((linux.get("resources") or {}).get("memory") or {})
+    _check_labels(spec["process"], facts)
+    _check_memory_policy(linux.get("memoryPolicy") or {})
 
 
 def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:
@@ -181,10 +187,22 @@ def _hooks(value: Unchecked, where: str) -> None:
     _map_of(_not_yet)(value, where)
 
 
-def _labels_nothing(value: Unchecked, where: str) -> None:
-    _text(value, where)
+def _other_platform(value: Unchecked, where: str) -> None:
+    """Refuse what configures a container of another operating system, or a virtual machine's."""
     if value:
-        raise Unsupported(f"{where} is not supported yet", feature=where)
+        raise Unsupported(f"{where} is for another platform than Linux", feature=where)
+
+
+def _flags_of_personality(value: Unchecked, where: str) -> None:
+    _list_of(_text)(value, where)
+    for index, _ in enumerate(value):
+        raise _invalid(f"{where}[{index}]", "the specification defines no flag", _LINUX)
+
+
+def _label(value: Unchecked, where: str) -> None:
+    _text(value, where)
+    if "\n" in value or len(value) > 4096:
+        raise _invalid(where, f"{_shown(value)} is no label")
 
 
 def _cgroup_path(value: Unchecked, where: str) -> None:
@@ -195,12 +213,6 @@ def _cgroup_path(value: Unchecked, where: str) -> None:
         raise _invalid(where, "names the root of the hierarchies", _LINUX)
     if len(value) > 3000 or "\n" in value:
         raise _invalid(where, "is no path of a cgroup", _LINUX)
-
-
-def _apparmor(value: Unchecked, where: str) -> None:
-    _text(value, where)
-    if value and value != "unconfined":
-        raise Unsupported(f"{where}: AppArmor profiles are not supported yet", feature="AppArmor")
 
 
 def _cgroup_file(value: Unchecked, where: str) -> None:
@@ -231,6 +243,13 @@ def _cpu_list(value: Unchecked, where: str) -> None:
         ends = part.strip().split("-")
         if len(ends) > 2 or not all(e.isascii() and e.isdigit() and len(e) < 6 for e in ends):
             raise _invalid(where, f"{_shown(value)} is not a list such as 0-3,7", _LINUX)
+
+
+def _node_list(value: Unchecked, where: str) -> None:
+    _cpu_list(value, where)
+    numbers = [int(end) for part in value.split(",") if part for end in part.strip().split("-")]
+    if any(number >= LAST_NODE for number in numbers):
+        raise _invalid(where, f"{_shown(value)} names a node above {LAST_NODE - 1}", _LINUX)
 
 
 def _page_size(value: Unchecked, where: str) -> None:
@@ -288,8 +307,8 @@ _PROCESS = _object(
                 {"type": _one_of(RLIMITS), "soft": _U64, "hard": _U64}, ("type", "soft", "hard")
             )
         ),
-        "apparmorProfile": _apparmor,
-        "selinuxLabel": _labels_nothing,
+        "apparmorProfile": _label,
+        "selinuxLabel": _label,
         "capabilities": _object(
             dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), _NAMES)
         ),
@@ -312,7 +331,7 @@ _PROCESS = _object(
         ),
         "execCPUAffinity": _not_yet,
         "user": _USER,
-        "commandLine": _not_yet,
+        "commandLine": _other_platform,
     },
     ("args", "cwd"),
 )
@@ -382,7 +401,12 @@ _RESOURCES = _object(
                 "leafWeight": _number(0, 1000),
                 "weightDevice": _list_of(
                     _object(
-                        {"major": _MAJOR, "minor": _MINOR, "weight": _number(0, 1000)},
+                        {
+                            "major": _MAJOR,
+                            "minor": _MINOR,
+                            "weight": _number(0, 1000),
+                            "leafWeight": _number(0, 1000),
+                        },
                         ("major", "minor"),
                     )
                 ),
@@ -437,7 +461,14 @@ _LINUX_OBJECT = _object(
         "cgroupsPath": _cgroup_path,
         "resources": _RESOURCES,
         "intelRdt": _not_yet,
-        "memoryPolicy": _not_yet,
+        "memoryPolicy": _object(
+            {
+                "mode": _one_of(MEMORY_MODES, _LINUX),
+                "nodes": _node_list,
+                "flags": _list_of(_one_of(MEMORY_FLAGS, _LINUX)),
+            },
+            ("mode",),
+        ),
         "netDevices": _not_yet,
         "sysctl": _map_of(_text),
         "seccomp": _object(
@@ -451,9 +482,10 @@ _LINUX_OBJECT = _object(
         "rootfsPropagation": _one_of(("", *PROPAGATION), _LINUX),
         "maskedPaths": _list_of(_absolute),
         "readonlyPaths": _list_of(_absolute),
-        "mountLabel": _labels_nothing,
+        "mountLabel": _label,
         "personality": _object(
-            {"domain": _one_of(PERSONALITIES, _LINUX), "flags": _not_yet}, ("domain",)
+            {"domain": _one_of(PERSONALITIES, _LINUX), "flags": _flags_of_personality},
+            ("domain",),
         ),
     }
 )
@@ -469,10 +501,11 @@ _SPEC = _object(
         "hooks": _hooks,
         "annotations": _map_of(_text),
         "linux": _LINUX_OBJECT,
-        "solaris": _not_yet,
-        "windows": _not_yet,
-        "vm": _not_yet,
-        "zos": _not_yet,
+        "solaris": _other_platform,
+        "windows": _other_platform,
+        "freebsd": _other_platform,
+        "vm": _other_platform,
+        "zos": _other_platform,
     },
     ("ociVersion", "process", "root"),
 )
@@ -587,8 +620,9 @@ def _check_mounts(spec: dict[str, Any]) -> None:
             raise _invalid(f"{where}.source", "a bind mount needs a source")
         if is_bind:
             _host_path(mount["source"], f"{where}.source")
-        elif not mount.get("type"):
+        elif not mount.get("type") and "remount" not in options:
             raise _invalid(f"{where}.type", "is required for all but bind mounts")
+        _check_mount_options(mount, options, where, is_bind=is_bind)
         # Security: CVE-2019-16884, CVE-2019-19921: whoever covers /proc forges what is read there.
         if target == "/proc" and mount.get("type") != "proc" and mount.get("source") != "/proc":
             raise _invalid(f"{where}.destination", "only procfs may be mounted on /proc")
@@ -597,6 +631,19 @@ def _check_mounts(spec: dict[str, Any]) -> None:
         # Security: CVE-2025-52565: a terminal is opened in the devpts that is mounted here.
         if target == "/dev/pts" and mount.get("type") != "devpts" and not is_bind_of_pts(mount):
             raise _invalid(f"{where}.destination", "only devpts may be mounted on /dev/pts")
+
+
+def _check_mount_options(
+    mount: dict[str, Any], options: list[str], where: str, *, is_bind: bool
+) -> None:
+    """Check the words that the specification adds to the kernel's."""
+    for index, option in enumerate(options):
+        if option in ("idmap", "ridmap"):
+            place = f"{where}.options[{index}]"
+            raise Unsupported(f"{place}: {option} is not supported yet", feature=option)
+    if "tmpcopyup" in options and not is_bind and mount.get("type") != "tmpfs":
+        place = f"{where}.options[{options.index('tmpcopyup')}]"
+        raise _invalid(place, "tmpcopyup is for tmpfs")
 
 
 def is_bind_of_pts(mount: dict[str, Any]) -> bool:
@@ -674,6 +721,52 @@ def _check_oom_score(score: int | None, facts: HostFacts) -> None:
             feature="oomScoreAdj",
             needs="CAP_SYS_RESOURCE",
         )
+
+
+def _check_labels(process: dict[str, Any], facts: HostFacts) -> None:
+    """Refuse labels that no security module of this kernel would apply.
+
+    The words name the file as Podman looks for it.
+    """
+    for key, name, is_there, path in (
+        ("apparmorProfile", "AppArmor", facts.apparmor, "/proc/self/attr/apparmor/exec"),
+        ("selinuxLabel", "SELinux", facts.selinux, "/proc/self/attr/exec"),
+    ):
+        label = process.get(key) or ""
+        if label and not is_there and (name, label) != ("AppArmor", "unconfined"):
+            raise Unsupported(
+                f"process.{key}: cannot write {_shown(label)} to `{path}`: {name} is disabled or"
+                " not supported by this kernel",
+                feature=name,
+                needs=f"a kernel with {name} enabled",
+            )
+
+
+_POLICIES_OF_NODES = (
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+)
+
+
+def _check_memory_policy(policy: dict[str, Any]) -> None:
+    """Refuse what set_mempolicy(2) would only call invalid."""
+    mode, nodes, flags = policy.get("mode"), policy.get("nodes"), policy.get("flags") or []
+    where = "linux.memoryPolicy"
+    if mode in _POLICIES_OF_NODES and not nodes:
+        raise _invalid(f"{where}.nodes", f"{mode} needs nodes", _LINUX)
+    if mode in ("MPOL_DEFAULT", "MPOL_LOCAL") and (nodes or flags):
+        raise _invalid(f"{where}.{'nodes' if nodes else 'flags'}", f"{mode} takes none", _LINUX)
+    if "MPOL_F_STATIC_NODES" in flags and "MPOL_F_RELATIVE_NODES" in flags:
+        raise _invalid(f"{where}.flags", "nodes are either static or relative", _LINUX)
+
+
+def _check_devices(devices: list[dict[str, Any]]) -> None:
+    for index, device in enumerate(devices):
+        for key in ("major", "minor"):
+            if device["type"] != "p" and device.get(key) is None:
+                raise _invalid(f"linux.devices[{index}].{key}", "is required", _LINUX)
 
 
 def _check_memory(memory: dict[str, Any]) -> None:

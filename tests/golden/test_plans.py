@@ -69,6 +69,7 @@ def facts_of(case: dict[str, Any]) -> HostFacts:
         cgroup=HOSTS[case.get("host", "v2")],
         cpuset=("/", "0-3", "0"),
         limits=(("RLIMIT_NOFILE", 1024, 1048576), ("RLIMIT_CORE", 0, 1 << 30)),
+        **case.get("facts", {}),
     )
 
 

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from pyrunc.kernel.cgroup_layout import read_layout
+from pyrunc.kernel.probe import probe
 
 _LAYOUT = read_layout()
 _CAP_SYS_RESOURCE = 24
@@ -41,5 +42,8 @@ KINDS: dict[str, bool] = {
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
     "docker client 28": _docker_major() == 28,  # others word their errors differently
+    "NUMA": Path("/proc/self/numa_maps").exists(),
+    "no AppArmor": not probe().apparmor,
+    "no SELinux": not probe().selinux,
     "time namespaces": Path("/proc/self/ns/time").exists(),
 }
