@@ -214,8 +214,9 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
         first = Step(kind="set-no-new-privileges")
         return [first, *identity, *await_start, close, *seccomp, *last]
     if seccomp:
-        # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.
-        return [*await_start, *seccomp, *identity, close, *last]
+        # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.  What has
+        # to pass it is what runc does behind its own: close_range is in no old profile.
+        return [*await_start, close, *seccomp, *identity, *last]
     return [*identity, *await_start, close, *last]
 
 

@@ -52,6 +52,15 @@ def test_default_container_is_confined(container: Container) -> None:
     assert fields["NSpid"].split() == ["1"]
 
 
+def test_filter_of_a_profile_older_than_close_range_lets_the_command_start(
+    container: Container,
+) -> None:
+    rule = {"names": ["close_range"], "action": "SCMP_ACT_ERRNO"}
+    container.bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    container.bundle.spec["process"]["noNewPrivileges"] = False
+    assert container.output("echo started") == "started\n"
+
+
 def test_default_container_sees_only_its_own_namespaces(container: Container) -> None:
     names = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
     inside = container.output(read_links(names))
