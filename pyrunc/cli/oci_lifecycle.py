@@ -95,6 +95,24 @@ def run(call: Call) -> int:
     return ended.code
 
 
+def pause(call: Call) -> int:
+    """Freeze all processes of a container."""
+    directory = call.directory()
+    from ..runtime import pause as freezer
+
+    freezer.pause(directory)
+    return 0
+
+
+def resume(call: Call) -> int:
+    """Let a paused container go on."""
+    directory = call.directory()
+    from ..runtime import pause as freezer
+
+    freezer.resume(directory)
+    return 0
+
+
 def create_options(options: dict[str, str]) -> CreateOptions:
     """Return what the options of create and run ask for.  Raises: UsageError, InvalidInput."""
     from ..runtime.create_container import CreateOptions

@@ -70,6 +70,34 @@ RUN_OPTIONS: tuple[Option, ...] = (
     ("no-subreaper", FLAG, "accepted: orphans of the container are never reaped here"),
 )
 
+_FORMAT: Option = ("format, f", VALUE, "table or json (default: table)")
+
+UPDATE_OPTIONS: tuple[Option, ...] = (
+    (
+        "resources, r",
+        VALUE,
+        "file with linux.resources as JSON, - for stdin; no other is read then",
+    ),
+    ("blkio-weight", VALUE, "weight of block I/O, 10 to 1000"),
+    ("cpu-period", VALUE, "period of the CPU quota, in microseconds"),
+    ("cpu-quota", VALUE, "CPU time a period, in microseconds; -1 for no limit"),
+    ("cpu-burst", VALUE, "CPU time that may be saved for later, in microseconds"),
+    ("cpu-share", VALUE, "CPU shares, relative to other containers"),
+    ("cpu-rt-period", VALUE, "period of the realtime quota, in microseconds"),
+    ("cpu-rt-runtime", VALUE, "realtime CPU time a period, in microseconds"),
+    ("cpu-idle", VALUE, "1: run only when nobody else wants to; 0: as all others"),
+    ("cpuset-cpus", VALUE, "CPUs to use, such as 0-2,7"),
+    ("cpuset-mems", VALUE, "memory nodes to use"),
+    ("memory", VALUE, "memory limit in bytes, or such as 64m; -1 for no limit"),
+    ("memory-reservation", VALUE, "memory that is kept for it, in bytes"),
+    ("memory-swap", VALUE, "limit of memory and swap together, in bytes; -1 for no limit"),
+    ("kernel-memory", VALUE, "ignored: no kernel since 5.4 heeds it"),
+    ("kernel-memory-tcp", VALUE, "limit of TCP buffers in bytes, cgroup v1 only"),
+    ("pids-limit", VALUE, "number of processes; -1 for no limit"),
+    ("l3-cache-schema", VALUE, "schema of Intel RDT/CAT"),
+    ("mem-bw-schema", VALUE, "schema of Intel RDT/MBA"),
+)
+
 _ID = "<container-id>"
 
 # name: function, fewest and most arguments (-1: any number), their names, summary, options
@@ -91,6 +119,24 @@ COMMANDS: dict[str, Command] = {
         "send a signal (default: SIGTERM) to the container's first process",
         (("all, a", FLAG, "send it to all processes of the container"),),
     ),
+    "list": (
+        "oci_list.list_containers",
+        0,
+        0,
+        "",
+        "list the containers below the root",
+        (_FORMAT, ("quiet, q", FLAG, "print ids only")),
+    ),
+    "pause": ("oci_lifecycle.pause", 1, 1, _ID, "freeze all processes of a container", ()),
+    "ps": (
+        "oci_list.ps",
+        1,
+        -1,
+        f"{_ID} [ps options]",
+        "list the processes of a container",
+        (_FORMAT,),
+    ),
+    "resume": ("oci_lifecycle.resume", 1, 1, _ID, "let a paused container go on", ()),
     "run": ("oci_lifecycle.run", 1, 1, _ID, "create and start a container", RUN_OPTIONS),
     "start": (
         "oci_lifecycle.start",
@@ -101,6 +147,7 @@ COMMANDS: dict[str, Command] = {
         (),
     ),
     "state": ("oci_lifecycle.state", 1, 1, _ID, "print the state of a container", ()),
+    "update": ("oci_update.update", 1, 1, _ID, "change the limits of a container", UPDATE_OPTIONS),
 }
 
 # What runc has and this version does not: refused by name, never ignored.
@@ -110,13 +157,8 @@ NOT_YET_COMMANDS = frozenset(
         "events",
         "exec",
         "features",
-        "list",
-        "pause",
-        "ps",
         "restore",
-        "resume",
         "spec",
-        "update",
     )
 )
 

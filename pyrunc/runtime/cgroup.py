@@ -89,16 +89,19 @@ def kill_all(cgroups: ContainerCgroups, signal_number: int = SIGKILL) -> int:
     elsewhere the cgroup is frozen while it is read, so that nobody forks away.
     """
     pids = processes(cgroups)
+    is_paused = bool(pids) and is_frozen(cgroups)
     if signal_number == SIGKILL and cgroups.unified and pids:
         with suppress_missing():
             _write(f"{cgroups.unified}/cgroup.kill", "1")
+            if is_paused:
+                thaw_all(cgroups)  # Kernel: on v1, a frozen process dies once it is thawed
             return len(pids)
     thaw = freeze(cgroups) if pids else None
     pids = processes(cgroups)
     for pid in pids:
         with suppress_missing():
             os.kill(pid, signal_number)
-    if thaw:
+    if thaw and (signal_number == SIGKILL or not is_paused):
         thaw_all(cgroups)
     return len(pids)
 
@@ -119,6 +122,19 @@ def is_frozen(cgroups: ContainerCgroups) -> bool:
     if freezer is not None:
         return _read(f"{freezer}/freezer.state").strip() in ("FROZEN", "FREEZING")
     return cgroups.unified is not None and _read(f"{cgroups.unified}/cgroup.freeze").strip() == "1"
+
+
+def has_settled_frozen(cgroups: ContainerCgroups) -> bool:
+    """Tell whether every task of the container stands still by now.
+
+    Kernel: v1 says FREEZING until then; v2 has a key of its own in cgroup.events.
+    """
+    freezer = cgroups.directory("freezer")
+    if freezer is not None:
+        return _read(f"{freezer}/freezer.state").strip() == "FROZEN"
+    if cgroups.unified is None:
+        return False
+    return "frozen 1" in _read(f"{cgroups.unified}/cgroup.events").splitlines()
 
 
 def oom_count(cgroups: ContainerCgroups) -> int:
@@ -194,6 +210,9 @@ _MARKS = (
     ("devices", "devices.list"),
     ("blkio", "blkio.reset_stats"),
     ("hugetlb", "hugetlb.2MB.limit_in_bytes"),
+    ("net_cls", "net_cls.classid"),
+    ("net_prio", "net_prio.ifpriomap"),
+    ("rdma", "rdma.max"),
 )
 
 

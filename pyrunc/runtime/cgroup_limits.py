@@ -75,6 +75,23 @@ def limit_steps(
 
     Raises: Unsupported for a limit that this host can't set.
     """
+    writer = _limits(resources, facts, cgroups)
+    devices = _devices(resources.get("devices") or [], facts, cgroups)
+    return _enable_controllers(writer) + _fill_cpusets(writer) + writer.steps + devices
+
+
+def update_steps(
+    resources: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups
+) -> list[Step]:
+    """Return the steps that change the limits of a container that runs: all but its devices.
+
+    Raises: Unsupported for a limit that this host can't set.
+    """
+    writer = _limits(resources, facts, cgroups)
+    return _enable_controllers(writer) + writer.steps
+
+
+def _limits(resources: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups) -> LimitWriter:
     writer = LimitWriter(facts, cgroups)
     for name, limit in (
         ("cpu", _cpu),
@@ -88,8 +105,7 @@ def limit_steps(
     ):
         if resources.get(name):
             limit(writer, resources[name], f"linux.resources.{name}")
-    devices = _devices(resources.get("devices") or [], facts, cgroups)
-    return _enable_controllers(writer) + _fill_cpusets(writer) + writer.steps + devices
+    return writer
 
 
 def convert_shares(shares: int) -> int:

@@ -61,6 +61,16 @@ def validate(spec: dict[str, Any], facts: HostFacts) -> None:
     _check_memory_policy(linux.get("memoryPolicy") or {})
 
 
+def validate_resources(resources: dict[str, Any], *, complete: bool = False) -> None:
+    """Check linux.resources by themselves; `complete` ones for what they must have together too.
+
+    Raises: InvalidSpec.
+    """
+    _RESOURCES(resources, "linux.resources")
+    if complete:
+        _check_memory(resources.get("memory") or {})
+
+
 def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:
     """Return what is not applied and need not be: capabilities that can't be granted."""
     sets = (spec.get("process") or {}).get("capabilities") or {}
