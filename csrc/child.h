@@ -33,6 +33,7 @@ struct child {
     int netlink_fd;         /* -1 as long as no step needed it */
     bool is_tied;           /* to the launcher, by die-with-parent */
     uint64_t value;         /* for the record of the step */
+    char listen_pid[32];    /* an entry of the environment, if there is such a step */
     char command[PATH_MAX]; /* what find-command found, "" if there was no such step */
 };
 
@@ -73,6 +74,9 @@ int netlink_open(void);
 int netlink_transact(int fd, const void *messages, uint32_t size);
 int netlink_link_state(int fd, const void *message, uint32_t size);
 
+/* step_settings.c; for the parent as well */
+int set_cpu_affinity(const void *cpus, size_t size);
+
 /* step_identity.c; the first two for the parent as well */
 int join_namespace(int fd, const char *path, int type, uint64_t *inode);
 int write_file(const char *path, const void *data, size_t size);
@@ -87,10 +91,11 @@ step_function step_make_directory, step_mount, step_mount_cgroups, step_bind,
 step_function step_make_node, step_make_link, step_open_terminal;
 step_function step_set_hostname, step_set_domainname, step_set_sysctl, step_set_rlimit,
     step_set_oom_score, step_set_umask, step_set_personality, step_set_scheduler,
-    step_set_io_priority, step_set_memory_policy, step_set_security_label, step_change_directory;
+    step_set_io_priority, step_set_memory_policy, step_set_security_label, step_set_cpu_affinity,
+    step_change_directory;
 step_function step_set_no_new_privileges, step_drop_bounding, step_set_user, step_set_capabilities,
     step_install_seccomp;
-step_function step_find_command, step_await_start, step_start_init, step_close_descriptors,
-    step_execute;
+step_function step_find_command, step_set_listen_pid, step_await_start, step_let_go,
+    step_start_init, step_close_descriptors, step_execute;
 
 #endif

@@ -54,9 +54,12 @@ static void end_input(void)
     copy.input.length = 0;
 }
 
-/* The client is gone: what it has not read is dropped, and the container's input ends. */
+/* The client is gone: what it has not read is dropped, and the container's input ends.  Of an exec
+ * nothing is left to be written down: the process stays, as its container's. */
 static void detach(void)
 {
+    if (copy.launch->plan->options & LAUNCH_FOLLOW)
+        _exit(0);
     client_lost(copy.launch);
     copy.outputs[0].length = copy.outputs[1].length = 0;
     copy.input_ends = true;

@@ -93,6 +93,12 @@ static int join_monitor_cgroup(struct launch *launch, const struct step *step)
     return write_file(plan_string(launch->plan, step->path), STRING_AND_LENGTH("0"));
 }
 
+/* The launcher's own, which the child is born with. */
+static int set_own_cpu_affinity(struct launch *launch, const struct step *step)
+{
+    return set_cpu_affinity(plan_data(launch->plan, step), step->data_size);
+}
+
 static int join_host_namespace(struct launch *launch, const struct step *step)
 {
     return join_namespace(step->fd, plan_string(launch->plan, step->path), (int)step->a,
@@ -173,6 +179,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_ATTACH_DEVICE_PROGRAM] = attach_device_program,
         [STEP_JOIN_MONITOR_CGROUP] = join_monitor_cgroup,
         [STEP_JOIN_NAMESPACE] = join_host_namespace,
+        [STEP_SET_CPU_AFFINITY] = set_own_cpu_affinity,
         [STEP_WRITE_ID_MAP] = write_id_map,
         [STEP_CREATE_VETH] = create_veth,
         [STEP_AWAIT_LINK] = await_link,

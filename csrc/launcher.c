@@ -72,7 +72,7 @@ static void forget_caller(const struct plan *plan)
     umask(0);
     if (chdir("/") < 0)
         _exit(EXIT_FAILED);
-    if (plan->mode != MODE_CREATE)
+    if (plan->mode == MODE_MONITOR || plan->mode == MODE_RUN)
         setsid();
 }
 
@@ -126,18 +126,10 @@ static int prepare(struct launch *launch)
     return open_container_stdio(launch);
 }
 
-/* The name is inherited by the child; the launcher then takes its own.
- *
- * Security: not dumpable from here on: what is in a shared PID namespace can't trace it or read its
- * descriptors (CVE-2016-9962); execve ends that.  Kernel: CLONE_INTO_CGROUP is for v2 alone. */
-static int clone_child(struct launch *launch, const struct step *step)
+/* Clone a process that is born in a cgroup of v2, or in the launcher's own for "".  Returns the
+ * pid, 0 in the child, or -errno. */
+static int clone_into(struct clone_args arguments, const char *cgroup)
 {
-    struct clone_args arguments = {
-        .flags = step->a | CLONE_PIDFD,
-        .pidfd = (uintptr_t)&launch->pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    const char *cgroup = plan_string(launch->plan, step->path);
     int cgroup_fd = *cgroup ? open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     if (*cgroup && cgroup_fd < 0)
         return -errno;
@@ -145,19 +137,38 @@ static int clone_child(struct launch *launch, const struct step *step)
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (unsigned)cgroup_fd;
     }
+    int pid = sys_result(syscall(SYS_clone3, &arguments, sizeof arguments));
+    if (cgroup_fd >= 0)
+        sys_close(cgroup_fd);
+    return pid;
+}
+
+/* The name is inherited by the child; the launcher then takes its own.
+ *
+ * Security: not dumpable from here on: what is in a shared PID namespace can't trace it or read its
+ * descriptors (CVE-2016-9962); execve ends that.  Kernel: CLONE_INTO_CGROUP is for v2 alone; EBUSY
+ * says that the cgroup hands controllers down and takes no process itself, EOPNOTSUPP that it is
+ * among threaded ones (cgroups(7)): the second place is where the container's own processes are. */
+static int clone_child(struct launch *launch, const struct step *step)
+{
+    struct clone_args arguments = {
+        .flags = step->a | CLONE_PIDFD,
+        .pidfd = (uintptr_t)&launch->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    const char *second = plan_string(launch->plan, step->target);
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_NAME, "pyrunc:init");
-    long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+    int pid = clone_into(arguments, plan_string(launch->plan, step->path));
+    if ((pid == -EBUSY || pid == -EOPNOTSUPP) && *second)
+        pid = clone_into(arguments, second);
     if (pid == 0)
         run_child(&launch->child);
-    int result = pid < 0 ? -errno : 0;
     prctl(PR_SET_NAME, "pyrunc:monitor");
-    if (cgroup_fd >= 0)
-        close(cgroup_fd);
-    if (result == 0)
-        launch->pid = (pid_t)pid;
+    if (pid > 0)
+        launch->pid = pid;
     launch->value = (uint64_t)pid;
-    return result;
+    return pid < 0 ? pid : 0;
 }
 
 /* From here on only SIGKILL ends the launcher: it has a child to see to. */
@@ -269,16 +280,31 @@ static int receive_from_child(struct launch *launch)
     return byte;
 }
 
+/* Nobody is left who wants to hear of it.  The child may be frozen with its container, and die when
+ * that is thawed: it is not waited for. */
+static _Noreturn void abandon(const struct launch *launch)
+{
+    syscall(SYS_pidfd_send_signal, launch->pidfd, SIGKILL, NULL, 0);
+    _exit(EXIT_FAILED);
+}
+
 /* Wait until the child executes its command, waits to be started, or is gone. */
 static int await_child(struct launch *launch)
 {
     bool is_traced = launch->plan->options & LAUNCH_TRACE;
+    bool follows = launch->plan->options & LAUNCH_FOLLOW;
     for (;;) {
-        struct pollfd child = {.fd = launch->sync_fd, .events = POLLIN};
-        if (poll(&child, 1, is_traced ? TRACE_INTERVAL_MS : -1) > 0) {
+        struct pollfd ends[] = {
+            {.fd = launch->sync_fd, .events = POLLIN},
+            {.fd = follows ? launch->client_fd : -1},
+        };
+        int ready = poll(ends, 2, is_traced ? TRACE_INTERVAL_MS : -1);
+        if (ready > 0 && ends[0].revents) {
             int said = receive_from_child(launch);
             if (said == 0 || said == 'A')
                 return said;
+        } else if (ready > 0 && ends[1].revents) {
+            abandon(launch);
         }
         if (is_traced)
             send_trace(launch);
@@ -341,5 +367,7 @@ int main(void)
         leave_created(&launch);
     check_child(&launch);
     report_start(&launch);
+    if (launch.plan->mode == MODE_DETACH)
+        _exit(0);
     monitor(&launch);
 }

@@ -82,9 +82,12 @@ enum step_kind {
     STEP_SET_IO_PRIORITY,
     STEP_SET_MEMORY_POLICY,
     STEP_SET_SECURITY_LABEL,
+    STEP_SET_CPU_AFFINITY,
     STEP_CHANGE_DIRECTORY,
     STEP_FIND_COMMAND,
+    STEP_SET_LISTEN_PID,
     STEP_AWAIT_START,
+    STEP_LET_GO,
     /* child: privileges, last */
     STEP_SET_NO_NEW_PRIVILEGES,
     STEP_DROP_BOUNDING,
@@ -125,6 +128,7 @@ enum launch_mode {
     MODE_MONITOR, /* copy the container's output to the client, stay until it ends */
     MODE_CREATE,  /* leave once the child waits to be started; the caller supervises */
     MODE_RUN,     /* the container has the launcher's own stdio; stay until it ends */
+    MODE_DETACH,  /* leave once the command is executed; the caller supervises */
 };
 
 /* Options of a launch. */
@@ -133,6 +137,7 @@ enum {
     LAUNCH_INTERACTIVE = 2,
     LAUNCH_TRACE = 4,
     LAUNCH_VOLATILE = 8,
+    LAUNCH_FOLLOW = 16, /* leave when the client does: before execve the child dies of it */
 };
 
 /* An array of offsets of strings. */

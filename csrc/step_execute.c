@@ -103,6 +103,41 @@ static void close_unneeded(struct child *child)
     }
 }
 
+/* Write a number behind a prefix; the buffer is large enough for both. */
+static void append_number(char *end, unsigned number)
+{
+    char digits[12];
+    size_t length = 0;
+    do
+        digits[length++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (length > 0)
+        *end++ = digits[--length];
+    *end = '\0';
+}
+
+/* Whose descriptors these are, for sd_listen_fds(3): the command's number in its own PID namespace,
+ * which only this process knows. */
+int step_set_listen_pid(struct child *child, const struct step *step)
+{
+    static const char name[] = "LISTEN_PID=";
+    (void)step;
+    memcpy(child->listen_pid, name, sizeof name);
+    append_number(child->listen_pid + sizeof name - 1, (unsigned)syscall(SYS_getpid));
+    for (char **variable = child->environment; *variable; variable++)
+        if (strncmp(*variable, name, sizeof name - 1) == 0)
+            *variable = child->listen_pid;
+    return 0;
+}
+
+/* What the launcher had to undo is done: from here on its death is no reason to die. */
+int step_let_go(struct child *child, const struct step *step)
+{
+    (void)step;
+    child->is_tied = false;
+    return sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
+}
+
 /* Say that all is ready, let go of the launcher, and wait for `start` to write a byte.
  *
  * The launcher answers before it leaves; if it died instead, so does this process. */

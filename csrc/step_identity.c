@@ -115,7 +115,9 @@ int step_write_time_offsets(struct child *child, const struct step *step)
 }
 
 /* In a new user namespace every id is the overflow id until this.  Groups first: they need the
- * capability that setresuid might take. */
+ * capability that setresuid might take.
+ *
+ * Security: with fs.suid_dumpable=1, a change of user makes the process dumpable again. */
 int step_become_root(struct child *child, const struct step *step)
 {
     (void)step;
@@ -125,6 +127,8 @@ int step_become_root(struct child *child, const struct step *step)
     result = sys_result(syscall(SYS_setresgid, 0, 0, 0));
     if (result == 0)
         result = sys_result(syscall(SYS_setresuid, 0, 0, 0));
+    if (result == 0)
+        result = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0);
     return result == 0 && child->is_tied ? tie_to_parent(child) : result;
 }
 

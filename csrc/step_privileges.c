@@ -50,7 +50,10 @@ static void give_stdio(uid_t user)
 }
 
 /* Groups exactly as given: the caller's never stay (CVE-2022-2989, CVE-2022-36109).  Capabilities
- * are kept across the change for set-capabilities to choose from. */
+ * are kept across the change for set-capabilities to choose from.
+ *
+ * Security: with fs.suid_dumpable=1, the change makes the process dumpable; what is of the same
+ * user in the container could trace it then. */
 int step_set_user(struct child *child, const struct step *step)
 {
     size_t groups = step->data_size / sizeof(uint32_t);
@@ -65,6 +68,8 @@ int step_set_user(struct child *child, const struct step *step)
         result = sys_result(syscall(SYS_setresgid, group, group, group));
     if (result == 0)
         result = sys_result(syscall(SYS_setresuid, user, user, user));
+    if (result == 0)
+        result = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0);
     return result == 0 && child->is_tied ? tie_to_parent(child) : result;
 }
 

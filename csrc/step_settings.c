@@ -104,6 +104,18 @@ int step_set_security_label(struct child *child, const struct step *step)
     return result;
 }
 
+/* Kernel: numbers of processors that are not there are ignored; EINVAL if none of them is. */
+int set_cpu_affinity(const void *cpus, size_t size)
+{
+    return sys_result(syscall(SYS_sched_setaffinity, 0, size, cpus));
+}
+
+/* After the cgroups are joined: a cpuset confines what is asked for here. */
+int step_set_cpu_affinity(struct child *child, const struct step *step)
+{
+    return set_cpu_affinity(step_data(child, step), step->data_size);
+}
+
 /* Security: a working directory outside the root shows as "(unreachable)" or not at all
  * (CVE-2024-21626). */
 int step_change_directory(struct child *child, const struct step *step)

@@ -98,14 +98,17 @@ static int take_terminal(int peer_fd)
     return result < 0 ? result : 0;
 }
 
-/* After devpts is mounted and before pivot-root; after new-session, for TIOCSCTTY. */
+/* After devpts is mounted and before pivot-root; after new-session, for TIOCSCTTY.  Without
+ * CREATE_FILE, /dev/console stays what it is: the terminal of the container's first process. */
 int step_open_terminal(struct child *child, const struct step *step)
 {
     int master_fd = open_master(child);
     if (master_fd < 0)
         return master_fd;
     int peer_fd = open_peer(master_fd, step);
-    int result = peer_fd < 0 ? peer_fd : bind_console(child, peer_fd);
+    int result = peer_fd < 0 ? peer_fd : 0;
+    if (result == 0 && step->flags & STEP_FLAG_CREATE_FILE)
+        result = bind_console(child, peer_fd);
     struct winsize size = {.ws_row = (uint16_t)(step->a >> 16), .ws_col = (uint16_t)step->a};
     if (result == 0 && step->a)
         result = sys_result(syscall(SYS_ioctl, master_fd, TIOCSWINSZ, &size));

@@ -35,7 +35,9 @@ KINDS: dict[str, str] = {
     "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
     "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
     "join-namespace": "join namespace",  # path or fd, a=CLONE_NEW* type; host or child stage
-    "clone": "clone",  # a=CLONE_NEW* flags, path=v2 cgroup directory to be born in, or ""
+    # a=CLONE_NEW* flags, path=v2 cgroup directory to be born in, or "", target=another one for
+    # when the kernel takes no process into the first
+    "clone": "clone",
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
     "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
@@ -76,7 +78,9 @@ KINDS: dict[str, str] = {
     "make-link": "make symbolic link",  # target, path=what it points to; existing is fine
     "mask": "mask",  # target: file or directory of the rootfs; absent is fine
     "make-readonly": "make read-only",  # target; absent is fine
-    "open-terminal": "open terminal",  # a=rows<<16|columns (0: unset), b=uid; stdio, /dev/console
+    # a=rows<<16|columns (0: unset), b=uid, fd=socket for the master; becomes stdin, stdout, stderr;
+    # with CREATE_FILE it is bound to /dev/console as well
+    "open-terminal": "open terminal",
     "pivot-root": "pivot to",  # target=rootfs as shown; then detaches the host's tree
     # child: settings
     "set-hostname": "set host name",  # data
@@ -91,12 +95,16 @@ KINDS: dict[str, str] = {
     "set-memory-policy": "set memory policy",  # a=MPOL_* mode and flags, data=mask of nodes
     # path below /proc, data, target=label; execve applies it: AppArmor's profile, SELinux' context
     "set-security-label": "set security label",
+    "set-cpu-affinity": "set CPU affinity to",  # target=list, data=mask; host or child stage
     "change-directory": "change to working directory",  # target; getcwd must be absolute after it
     # resolves argv[0] by the environment's PATH as a=uid, b=gid, data=u32 supplementary gids may
     "find-command": "find command",
+    # puts the process's own number into LISTEN_PID of the environment
+    "set-listen-pid": "set LISTEN_PID",
     # fd=FIFO, opened O_RDONLY|O_NONBLOCK by the caller: polls until it holds a byte, reads that;
     # path is its name, for explain.  pyrunc-oci create only; mode "create" ends when it is reached.
     "await-start": "wait for start",
+    "let-go": "let go of the launcher",  # undoes die-with-parent; its death no longer matters
     # child: privileges, last
     "set-no-new-privileges": "set no_new_privs",
     "drop-bounding": "drop capabilities from the bounding set",  # a=mask to keep
@@ -150,9 +158,11 @@ class Job(Record):
     """What the launcher needs to know about the container beside the plan.
 
     `mode` is "monitor" (copy output to the client and stay), "create" (leave once the child waits
-    to be started) or "run" (the container has the launcher's own stdio; stay).  `state_prefix` is
-    the text of a JSON object without its closing brace; an empty one writes no state.json, and an
-    empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the client is gone.
+    to be started), "run" (the container has the launcher's own stdio; stay) or "detach" (the same,
+    and leave once the command is executed).  One that `follows` leaves as soon as its client does.
+    `state_prefix` is the text of a JSON object without its closing brace; an empty one writes no
+    state.json, and an empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the
+    client is gone.
     """
 
     container_id: str = ""
@@ -165,6 +175,7 @@ class Job(Record):
     volatile: bool = False
     cleanup_argv: tuple[str, ...] = ()
     mode: str = "monitor"
+    follows: bool = False
 
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
@@ -218,7 +229,7 @@ def pack_strings(values: Sequence[str | bytes]) -> bytes:
 
 
 MAGIC = b"pyrunc\0\1"
-MODES = ("monitor", "create", "run")
+MODES = ("monitor", "create", "run", "detach")
 FAULT_KILL = -1
 FIRST_FD = 6
 
@@ -266,6 +277,7 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         *pool.strings(job.cleanup_argv),
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
+    options |= job.follows << 4
     header = _HEADER.pack(
         MAGIC,
         pool.size,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 from _socket import (
     AF_UNIX,
     MSG_CMSG_CLOEXEC,
@@ -169,6 +170,11 @@ class Launch:
         """
         return self._send(b"C%d" % stream)
 
+    @property
+    def pidfd(self) -> int:
+        """Return a pidfd of the process, which stays ours; -1 before it has started."""
+        return self._pidfd
+
     def signal(self, number: int) -> None:
         """Send a signal to the container's first process; nothing happens if it has ended.
 
@@ -197,6 +203,15 @@ class Launch:
         """Reap the launcher and return its exit code; 0 is a launch that went well."""
         _, status = os.waitpid(self.launcher_pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+    def abandon(self) -> None:
+        """End a launch that is under way, and reap the launcher.
+
+        The child dies with it until the plan lets go of it.
+        """
+        os.kill(self.launcher_pid, SIGKILL)
+        self.wait()
+        self.close()
 
     def _send(self, packet: bytes) -> bool:
         try:

@@ -332,6 +332,7 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "set-umask": lambda step: {"umask": f"{step.a:04o}"},
     "set-personality": _personality,
     "set-scheduler": _scheduler,
+    "set-cpu-affinity": lambda step: {"processors": step.target},
     "set-io-priority": _io_priority,
     "set-memory-policy": _memory_policy,
     "set-security-label": _value,

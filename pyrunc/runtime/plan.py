@@ -8,7 +8,7 @@ it does: step_reasons.py, printed by `pyrunc explain`.
 
 from __future__ import annotations
 
-from ..kernel.launch_plan import CLONE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
+from ..kernel.launch_plan import CLONE, CREATE_FILE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
 from ..oci.network_messages import LOOPBACK_UP
 from .cgroup import MONITORS, container_cgroups
 from .cgroup_limits import limit_steps
@@ -223,7 +223,7 @@ def _terminal_step(process: dict[str, Any], context: LaunchContext) -> Step:
     columns = context.terminal_columns or size.get("width") or 0
     uid = (process.get("user") or {}).get("uid") or 0
     fd = CONSOLE_DESCRIPTOR if context.has_console_socket else ""
-    return Step(kind="open-terminal", a=rows << 16 | columns, b=uid, fd=fd)
+    return Step(kind="open-terminal", a=rows << 16 | columns, b=uid, fd=fd, flags=CREATE_FILE)
 
 
 def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]:

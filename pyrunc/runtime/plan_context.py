@@ -30,6 +30,8 @@ class LaunchContext(Record):
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
     with_monitor: bool = True
+    lets_go: bool = False  # of the launcher before exec, without waiting for a start
+    listens: bool = False  # LISTEN_PID in the environment is to be the process's own number
     has_console_socket: bool = False  # the terminal goes to the socket behind "console"
     new_keyring: bool = True
     terminal_rows: int = 0

@@ -97,6 +97,7 @@ def process_steps(spec: dict[str, Any], facts: HostFacts, context: LaunchContext
         *_settings(process, user, spec.get("linux") or {}),
         *label_steps(process, facts),
         *_command(process, user),
+        *([Step(kind="set-listen-pid")] if context.listens else []),
         *_limits(process),
         *_privileges(spec, facts, context),
     ]
@@ -247,6 +248,8 @@ def _identity(process: dict[str, Any], facts: HostFacts) -> list[Step]:
 
 
 def _await_start(context: LaunchContext) -> list[Step]:
+    if context.lets_go:
+        return [Step(kind="let-go")]
     if not context.start_fifo:
         return []
     return [Step(kind="await-start", path=context.start_fifo, fd=START_DESCRIPTOR)]

@@ -76,6 +76,11 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "none of these nodes has memory that this container may use",
         "look at /sys/devices/system/node, and at linux.resources.cpu.mems",
     ),
+    ("join-namespace", errno.ESRCH): ("the container has ended", "start it again"),
+    ("set-cpu-affinity", errno.EINVAL): (
+        "none of these processors may be used here",
+        "cpuset.cpus of the container's cgroup lists those that may",
+    ),
     ("change-directory", errno.ENOTDIR): ("not a directory", "choose another --workdir"),
     ("attach-device-program", errno.EINVAL): (
         "the kernel refuses the program",

@@ -183,6 +183,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         "the kernel keeps it for execve: the launch itself is not confined by it",
         'apparmor(7), selinux(8), runtime-spec config.md "Linux Process"',
     ),
+    "set-cpu-affinity": (
+        "on which processors: the launcher before the child is born, the child once it is in its"
+        " cpuset",
+        'runtime-spec config.md "execCPUAffinity", sched_setaffinity(2)',
+    ),
     "change-directory": (
         "after the pivot, and before the filter; the result must be an absolute path, or a leaked"
         " directory was entered",
@@ -192,9 +197,18 @@ _KINDS: dict[str, tuple[str, str]] = {
         "a missing command is named now, while it can still be told, rather than after start",
         "execvp(3)",
     ),
+    "set-listen-pid": (
+        "the descriptors that were passed are for this very process, whose number in its own pid"
+        " namespace is known only here",
+        "sd_listen_fds(3)",
+    ),
     "await-start": (
         "everything is made; the command runs when `start` says so",
         'runtime-spec runtime.md "Lifecycle"',
+    ),
+    "let-go": (
+        "the process is all the container's by now: it need not die with the launcher any more",
+        "PR_SET_PDEATHSIG(2const)",
     ),
     "set-no-new-privileges": (
         "from here on no set-user-id file gives privileges; the filter may then come last",
@@ -231,6 +245,12 @@ _KINDS: dict[str, tuple[str, str]] = {
 
 # (kind, target or path, or the end of it) -> as above
 _SPECIAL: dict[tuple[str, str], tuple[str, str]] = {
+    ("join-namespace", "container"): (
+        "the namespaces of the container's first process, by a pidfd and all at once: its PID"
+        " namespace by the launcher, because only children enter one; the rest by the child, which"
+        " nothing in there can trace",
+        "setns(2), pid_namespaces(7)",
+    ),
     ("mount", "/proc"): (
         "processes of the new pid namespace; it must not be a link (CVE-2019-19921)",
         'proc(5), runtime-spec config-linux.md "Default Filesystems"',

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.kernel import pidfd
-from pyrunc.kernel.launch_plan import Job, Step
+from pyrunc.kernel.launch_plan import CREATE_FILE, Job, Step
 from pyrunc.kernel.launcher import Exited, Launch, Output, Started
 from tests.harness.launches import (
     Outcome,
@@ -38,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def terminal(root: Path, *, rows: int = 0, columns: int = 0) -> list[Step]:
     """Return the steps of a container with a terminal."""
-    return simple(root, Step(kind="open-terminal", a=rows << 16 | columns))
+    return simple(root, Step(kind="open-terminal", a=rows << 16 | columns, flags=CREATE_FILE))
 
 
 def read_until(launch: Launch, text: bytes) -> bytes:
