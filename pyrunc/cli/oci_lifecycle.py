@@ -9,7 +9,6 @@ import os
 import sys
 from _signal import SIGTERM
 
-from ..errors import InvalidInput
 from ..oci import document
 from .oci_table import UsageError
 
@@ -116,23 +115,24 @@ def resume(call: Call) -> int:
 def create_options(options: dict[str, str]) -> CreateOptions:
     """Return what the options of create and run ask for.  Raises: UsageError, InvalidInput."""
     from ..runtime.create_container import CreateOptions
+    from ..runtime.passed_descriptors import find_passed
 
-    count = options.get("preserve-fds", "0")
-    if not (count.isascii() and count.isdigit() and len(count) < 5):
-        raise UsageError(f'invalid value "{count}" for flag -preserve-fds')
-    for number in range(3, 3 + int(count)):
-        try:
-            os.fstat(number)
-        except OSError as error:
-            problem = f"unable to stat preserved-fd {number - 3} (of {count}): {error.strerror}"
-            raise InvalidInput(problem) from error
     return CreateOptions(
         bundle=options.get("bundle", "."),
         pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
         console_socket=options.get("console-socket", ""),
-        preserve_fds=int(count),
+        pidfd_socket=options.get("pidfd-socket", ""),
+        passed=find_passed(preserve_count(options)),
         new_keyring="no-new-keyring" not in options,
     )
+
+
+def preserve_count(options: dict[str, str]) -> int:
+    """Return the value of --preserve-fds.  Raises: UsageError."""
+    count = options.get("preserve-fds", "0")
+    if not (count.isascii() and count.isdigit() and len(count) < 5):
+        raise UsageError(f'invalid value "{count}" for flag -preserve-fds')
+    return int(count)
 
 
 def signal_number(text: str) -> int:

@@ -43,6 +43,7 @@ class ContainerState(Record):
     pid_start_time: int = 0
     cgroups: tuple[str, ...] = ()
     has_pid_namespace: bool = True  # its end is the end of all its processes
+    new_keyring: bool = True  # as was asked for at create; exec joins the same one
 
     def control_groups(self) -> ContainerCgroups:
         """Return the container's cgroups."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import InvalidInput, InvalidState, PyruncError, errno_reason
+from ..errors import InvalidInput, InvalidState, PyruncError
 from ..kernel import launcher
 from ..kernel.launch_plan import Job
 from ..kernel.probe import probe
@@ -18,7 +18,10 @@ from ..oci.record import Record
 from . import cgroup, seccomp
 from .bundle import find_rootfs, parse_config, read_config, with_home
 from .container_state import ContainerState, StateDirectory
+from .handing_over import connect, send_descriptor, write_pid_file
+from .launching import await_started
 from .lifecycle import delete
+from .passed_descriptors import Passed
 from .plan import compile_plan
 from .plan_context import LaunchContext
 from .validate import validate
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Started, StepRecord
+    from ..kernel.launcher import Launch, Started
     from ..kernel.probe import HostFacts
 
 
@@ -38,7 +41,8 @@ class CreateOptions(Record):
     bundle: str = "."
     pid_file: str = ""
     console_socket: str = ""
-    preserve_fds: int = 0
+    pidfd_socket: str = ""
+    passed: Passed = Passed()
     new_keyring: bool = True
 
 
@@ -85,6 +89,7 @@ class _Creation:
         self.launch: Launch
         self.state: ContainerState
         self.mode = "create"
+        self.pidfd_socket = -1
 
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
@@ -99,7 +104,9 @@ class _Creation:
         self.mode = mode = "monitor" if mode == "run" and has_terminal else mode
         process = self.spec["process"]
         uid = (process.get("user") or {}).get("uid") or 0
-        process["env"] = with_home(process.get("env") or [], rootfs, uid)
+        process["env"] = self.options.passed.environment(
+            with_home(process.get("env") or [], rootfs, uid)
+        )
         waits = mode == "create"
         context = LaunchContext(
             container_id=self.directory.container_id,
@@ -110,7 +117,8 @@ class _Creation:
             with_monitor=not waits,
             has_console_socket=bool(self.options.console_socket),
             new_keyring=self.options.new_keyring,
-            preserved_descriptors=self.options.preserve_fds,
+            listens=bool(self.options.passed.listening) and not _has_pid_namespace(self.spec),
+            preserved_descriptors=self.options.passed.count,
         )
         self.plan = compile_plan(self.spec, facts, context)
         _check_cgroups(cgroup.cgroup_of(self.plan.cgroups))
@@ -123,11 +131,14 @@ class _Creation:
 
     def finish(self) -> Started:
         """Wait until the launch is done, and record the process."""
-        started = self._await_started()
+        started = await_started(self.launch, self.plan)
         self.state = self.state.replace(pid=started.pid, pid_start_time=started.start_time)
         self.directory.write(self.state)
         if self.options.pid_file:
-            _write_pid_file(self.options.pid_file, started.pid)
+            write_pid_file(self.options.pid_file, started.pid)
+        if self.pidfd_socket >= 0:
+            send_descriptor(self.pidfd_socket, self.launch.pidfd, b"standard")
+            os.close(self.pidfd_socket)
         return started
 
     def _check_terminal(self, mode: str) -> None:
@@ -147,7 +158,6 @@ class _Creation:
         return seccomp.program(profile, frozenset(), facts, cache)
 
     def _spawn(self, rootfs: str, mode: str) -> None:
-        kinds = (self.spec.get("linux") or {}).get("namespaces") or []
         self.state = ContainerState(
             container_id=self.directory.container_id,
             bundle=self.bundle,
@@ -155,7 +165,8 @@ class _Creation:
             created=_now(),
             annotations=self.spec.get("annotations") or None,
             cgroups=self.plan.cgroups,
-            has_pid_namespace=any(n["type"] == "pid" and not n.get("path") for n in kinds),
+            has_pid_namespace=_has_pid_namespace(self.spec),
+            new_keyring=self.options.new_keyring,
         )
         self.directory.keep_config(self.config)
         self.directory.write(self.state)
@@ -165,9 +176,7 @@ class _Creation:
             terminal=bool(self.spec["process"].get("terminal")),
             interactive=mode == "monitor",
         )
-        descriptors: dict[str, int] = {
-            f"preserved-{n}": 3 + n for n in range(self.options.preserve_fds)
-        }
+        descriptors = self.options.passed.numbers()
         opened: list[int] = []
         try:
             if mode == "create":
@@ -176,43 +185,20 @@ class _Creation:
                 descriptors["start"] = fifo
                 opened.append(fifo)
             if self.options.console_socket:
-                console = _connect(self.options.console_socket)
+                console = connect(self.options.console_socket, "console socket")
                 descriptors["console"] = console
                 opened.append(console)
+            if self.options.pidfd_socket:
+                self.pidfd_socket = connect(self.options.pidfd_socket, "pidfd socket")
             self.launch = launcher.start(self.plan, job, descriptors)
         finally:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _await_started(self) -> Started:
-        failure: StepRecord | None = None
-        while True:
-            packet = self.launch.receive()
-            if isinstance(packet, launcher.Started):
-                return packet
-            if isinstance(packet, launcher.StepRecord) and packet.errno:
-                failure = packet
-            if packet is None:
-                self.launch.wait()
-                if failure is None:
-                    raise PyruncError("the launcher ended without a word")
-                raise _launch_failure(self.plan, failure)
 
-
-def _launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:
-    """Return the error of a step, in the words that engines turn into exit codes 126 and 127.
-
-    Without a hint: engines match every word they get.
-    """
-    from .step_errors import launch_error
-
-    step = plan.steps[record.index]
-    if step.kind == "change-directory":
-        why = errno_reason(record.errno)
-        told = f'chdir to cwd ("{_text(step.target)}") set in config.json failed: {why}'
-    else:
-        told = str(launch_error(plan, record.index, record.errno))
-    return PyruncError(f"unable to start container process: {told}")
+def _has_pid_namespace(spec: dict[str, Any]) -> bool:
+    kinds = (spec.get("linux") or {}).get("namespaces") or []
+    return any(entry["type"] == "pid" and not entry.get("path") for entry in kinds)
 
 
 def _cpuset_path(spec: dict[str, Any], container_id: str) -> str:
@@ -250,45 +236,8 @@ def _undo(directory: StateDirectory) -> None:
         directory.remove()
 
 
-def _connect(path: str) -> int:
-    """Return a stream connected to a socket, by a path of any length."""
-    from _socket import AF_UNIX, SOCK_STREAM, socket
-
-    directory_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_CLOEXEC)
-    try:
-        connection = socket(AF_UNIX, SOCK_STREAM)
-        connection.connect(f"/proc/self/fd/{directory_fd}/{os.path.basename(path)}")
-        return connection.detach()
-    except OSError as error:
-        why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot connect to console socket {path!r}: {why}") from error
-    finally:
-        os.close(directory_fd)
-
-
-def _write_pid_file(path: str, pid: int) -> None:
-    """Write the pid without a newline: callers read the whole file as a number."""
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        descriptor = os.open(temporary, flags, 0o644)
-        try:
-            os.write(descriptor, str(pid).encode())
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-    except OSError as error:
-        why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot write pid file {path!r}: {why}") from error
-
-
 def _now() -> str:
     """Return the time as RFC 3339 with nanoseconds, in UTC."""
     now = time.time_ns()
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
     return f"{seconds}.{now % 1_000_000_000:09d}Z"
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

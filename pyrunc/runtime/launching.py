@@ -1,0 +1,47 @@
+"""What came of a launch: a process, or an error in the words that engines turn into exit codes?"""
+
+from __future__ import annotations
+
+from ..errors import PyruncError, errno_reason
+from ..kernel import launcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.launch_plan import LaunchPlan
+    from ..kernel.launcher import Launch, Started, StepRecord
+
+
+def await_started(launch: Launch, plan: LaunchPlan) -> Started:
+    """Wait until the command runs or waits to be started.
+
+    Raises: PyruncError of the step that failed; by then the launcher is reaped.
+    """
+    failure: StepRecord | None = None
+    while True:
+        packet = launch.receive()
+        if isinstance(packet, launcher.Started):
+            return packet
+        if isinstance(packet, launcher.StepRecord) and packet.errno:
+            failure = packet
+        if packet is None:
+            launch.wait()
+            if failure is None:
+                raise PyruncError("the launcher ended without a word")
+            raise _launch_failure(plan, failure)
+
+
+def _launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:
+    """Return the error of a step.  Without a hint: engines match every word they get."""
+    from .step_errors import launch_error
+
+    step = plan.steps[record.index]
+    if step.kind == "change-directory":
+        why = errno_reason(record.errno)
+        told = f'chdir to cwd ("{_text(step.target)}") set in config.json failed: {why}'
+    else:
+        told = str(launch_error(plan, record.index, record.errno))
+    return PyruncError(f"unable to start container process: {told}")
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
