@@ -43,7 +43,7 @@ _CONSOLE_SOCKET: Option = (
 )
 _PIDFD_SOCKET: Option = (
     "pidfd-socket",
-    REFUSED,
+    VALUE,
     "path of an AF_UNIX socket that is sent a pidfd of the process",
 )
 _PID_FILE: Option = ("pid-file", VALUE, "file to write the process id to")
@@ -98,6 +98,26 @@ UPDATE_OPTIONS: tuple[Option, ...] = (
     ("mem-bw-schema", VALUE, "schema of Intel RDT/MBA"),
 )
 
+EXEC_OPTIONS: tuple[Option, ...] = (
+    _CONSOLE_SOCKET,
+    _PIDFD_SOCKET,
+    ("cwd", VALUE, "the process's working directory in the container"),
+    ("env, e", LIST, "a variable NAME=VALUE to add to the environment; may be repeated"),
+    ("tty, t", FLAG, "give the process a terminal"),
+    ("user, u", VALUE, "the process's user: UID or UID:GID"),
+    ("additional-gids, g", LIST, "a further group of the process; may be repeated"),
+    ("process, p", VALUE, "file that describes the whole process, as in config.json"),
+    _DETACH,
+    _PID_FILE,
+    ("process-label", VALUE, "the process's SELinux label"),
+    ("apparmor", VALUE, "the process's AppArmor profile"),
+    ("no-new-privs", FLAG, "let no program give the process more privileges"),
+    ("cap, c", LIST, "a capability to add; may be repeated"),
+    _PRESERVE_FDS,
+    ("cgroup", LIST, "run in a cgroup below the container's: [CONTROLLER,...:]PATH"),
+    ("ignore-paused", FLAG, "wait in a paused container until it is resumed"),
+)
+
 _ID = "<container-id>"
 
 # name: function, fewest and most arguments (-1: any number), their names, summary, options
@@ -110,6 +130,14 @@ COMMANDS: dict[str, Command] = {
         _ID,
         "delete what a container holds",
         (("force, f", FLAG, "kill a container that still runs; none of that id is no error"),),
+    ),
+    "exec": (
+        "oci_exec.execute",
+        1,
+        -1,
+        f"{_ID} <command> [argument...]",
+        "execute one more process in a container",
+        EXEC_OPTIONS,
     ),
     "kill": (
         "oci_lifecycle.kill",
@@ -155,7 +183,6 @@ NOT_YET_COMMANDS = frozenset(
     (
         "checkpoint",
         "events",
-        "exec",
         "features",
         "restore",
         "spec",

@@ -71,6 +71,23 @@ def validate_resources(resources: dict[str, Any], *, complete: bool = False) -> 
         _check_memory(resources.get("memory") or {})
 
 
+def validate_process(spec: dict[str, Any], facts: HostFacts) -> None:
+    """Check the process that is to enter a container, as `validate` checks the first one.
+
+    `spec` is the container's own, which is valid, with that process in it.
+    Raises: InvalidSpec, Unsupported.
+    """
+    process = spec["process"]
+    _PROCESS(process, "process")
+    _check_args(process)
+    linux = spec.get("linux") or {}
+    if linux.get("uidMappings"):
+        _check_user(process.get("user") or {}, linux)
+    _check_rlimits(process.get("rlimits") or [], facts)
+    _check_oom_score(process.get("oomScoreAdj"), facts)
+    _check_labels(process, facts)
+
+
 def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:
     """Return what is not applied and need not be: capabilities that can't be granted."""
     sets = (spec.get("process") or {}).get("capabilities") or {}
@@ -262,6 +279,14 @@ def _node_list(value: Unchecked, where: str) -> None:
         raise _invalid(where, f"{_shown(value)} names a node above {LAST_NODE - 1}", _LINUX)
 
 
+def _cpu_range_list(value: Unchecked, where: str) -> None:
+    _cpu_list(value, where)
+    for part in value.split(",") if value else ():
+        first, _, last = part.strip().partition("-")
+        if int(first) > int(last or first):
+            raise _invalid(where, f"{_shown(value)} has a range that ends before it begins")
+
+
 def _page_size(value: Unchecked, where: str) -> None:
     _text(value, where)
     number, unit = value[:-2], value[-2:]
@@ -339,7 +364,7 @@ _PROCESS = _object(
         "ioPriority": _object(
             {"class": _one_of(IO_CLASSES), "priority": _number(0, 7)}, ("class",)
         ),
-        "execCPUAffinity": _not_yet,
+        "execCPUAffinity": _object({"initial": _cpu_range_list, "final": _cpu_range_list}),
         "user": _USER,
         "commandLine": _other_platform,
     },
@@ -532,9 +557,13 @@ def _check_version(spec: dict[str, Any]) -> None:
         raise Unsupported(
             f"ociVersion: {spec['ociVersion']} is not supported, only 1.x", feature="ociVersion"
         )
-    if not spec["process"]["args"]:
+    _check_args(spec["process"])
+
+
+def _check_args(process: dict[str, Any]) -> None:
+    if not process["args"]:
         raise _invalid("process.args", "must have at least one entry")
-    if not spec["process"]["args"][0]:
+    if not process["args"][0]:
         raise _invalid("process.args[0]", "is empty")
 
 
@@ -562,7 +591,10 @@ def _check_id_maps(spec: dict[str, Any], linux: dict[str, Any], kinds: frozenset
         _check_overlap(mappings, f"linux.{key}")
     if "user" not in kinds:
         return
-    user = spec["process"].get("user") or {}
+    _check_user(spec["process"].get("user") or {}, linux)
+
+
+def _check_user(user: dict[str, Any], linux: dict[str, Any]) -> None:
     for key, ids in (("uid", [user.get("uid") or 0]), ("gid", [user.get("gid") or 0])):
         _check_mapped(ids, linux[f"{key}Mappings"], f"process.user.{key}")
     groups = user.get("additionalGids") or []

@@ -165,7 +165,6 @@ def test_invalid_value_is_refused_at_its_path(path: str, value: object, where: s
         ("hooks", {"poststart": [{"path": "/x"}]}),
         ("process.apparmorProfile", "docker-default"),
         ("process.selinuxLabel", "system_u:system_r:container_t:s0"),
-        ("process.execCPUAffinity", {"initial": "0"}),
         ("linux.intelRdt", {"closID": "x"}),
         ("linux.netDevices", {"eth0": {}}),
         ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}),

@@ -1,0 +1,290 @@
+"""How does one more process come into a container, and whose is it then?
+
+Everything that can be wrong is found before a process is made.  Detached, it is left to the
+caller's subreaper, as `create` leaves the first one; otherwise the launcher stays, as its parent,
+for as long as the caller does.  Defaults are those of config.json as it was at create.
+"""
+
+from __future__ import annotations
+
+import os
+from _signal import SIGKILL
+
+from ..errors import InvalidInput, InvalidState, NotFound, PyruncError
+from ..kernel import launcher
+from ..kernel.launch_plan import Job
+from ..kernel.namespaces import CLONE_FLAGS
+from ..kernel.probe import probe
+from . import seccomp
+from .bundle import parse_config, read_config, with_home
+from .cgroup import ContainerCgroups
+from .container_state import PAUSED, RUNNING, STOPPED, is_alive
+from .exec_request import check_terminal, requested_process
+from .handing_over import connect, send_descriptor, write_pid_file
+from .launching import await_started
+from .plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
+from .plan_namespaces import FLAGS
+from .validate import validate_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernel.cgroup_layout import CgroupLayout
+    from ..kernel.launch_plan import LaunchPlan
+    from ..kernel.launcher import Launch
+    from ..kernel.probe import HostFacts
+    from .container_state import ContainerState, StateDirectory
+    from .exec_request import ExecOptions
+
+
+def execute(directory: StateDirectory, options: ExecOptions) -> tuple[Launch, bool]:
+    """Execute a process in a container; return the launch, and whether it has a terminal.
+
+    It runs by then, and its pid file is written.  Detached, the launcher is gone too; otherwise the
+    process has our own stdin, stdout and stderr or, with a terminal, the launch passes its bytes.
+    Raises: PyruncError and its kinds; nothing is left of the process then.
+    """
+    state = directory.read()
+    _check_status(directory, state, options)
+    entry = _Entry(directory, state, options)
+    try:
+        return entry.enter(), entry.mode == "monitor"
+    except (PyruncError, OSError) as error:
+        if not is_alive(state.pid, state.pid_start_time):
+            raise _stopped(state) from error
+        raise
+    finally:
+        entry.close()
+
+
+class _Entry:
+    """One process on its way into a container, and the descriptors that are open meanwhile."""
+
+    def __init__(
+        self, directory: StateDirectory, state: ContainerState, options: ExecOptions
+    ) -> None:
+        self.directory = directory
+        self.state = state
+        self.options = options
+        self.mode = "detach" if options.detach else "run"
+        self._opened: list[int] = []
+
+    def enter(self) -> Launch:
+        """Check, compile, launch and hand over."""
+        container_fd = self._open(_open_container(self.state))
+        descriptors = {CONTAINER_DESCRIPTOR: container_fd} | self.options.passed.numbers()
+        spec = parse_config(read_config(self.directory.path))
+        spec["process"] = process = requested_process(spec, self.options)
+        check_terminal(process, self.options)
+        facts = probe()
+        validate_process(spec, facts)
+        process["env"] = self._environment(process)
+        if process.get("terminal") and not self.options.detach:
+            self.mode = "monitor"
+        plan = compile_exec_plan(spec, facts, self._context(spec, facts))
+        pidfd_socket = -1
+        if self.options.console_socket:
+            console = connect(self.options.console_socket, "console socket")
+            descriptors["console"] = self._open(console)
+        if self.options.pidfd_socket:
+            pidfd_socket = self._open(connect(self.options.pidfd_socket, "pidfd socket"))
+        return self._launch(plan, descriptors, pidfd_socket)
+
+    def close(self) -> None:
+        """Close what only the launch needed."""
+        for descriptor in self._opened:
+            os.close(descriptor)
+
+    def _open(self, descriptor: int) -> int:
+        self._opened.append(descriptor)
+        return descriptor
+
+    def _environment(self, process: dict[str, Any]) -> list[str]:
+        uid = (process.get("user") or {}).get("uid") or 0
+        home = with_home(process.get("env") or [], f"/proc/{self.state.pid}/root", uid)
+        return self.options.passed.environment(home)
+
+    def _context(self, spec: dict[str, Any], facts: HostFacts) -> ExecContext:
+        state, options = self.state, self.options
+        cgroups = chosen_cgroups(state.cgroups, facts.cgroup, options.cgroups)
+        rows, columns = options.terminal_size
+        return ExecContext(
+            container_id=state.container_id,
+            cgroups=cgroups,
+            spare_unified="" if options.cgroups else _first_unified(state.pid, facts, cgroups),
+            namespaces=_foreign_namespaces(state.pid),
+            seccomp_program=self._seccomp(spec, facts),
+            new_keyring=state.new_keyring,
+            has_console_socket=bool(options.console_socket),
+            terminal_rows=rows,
+            terminal_columns=columns,
+            listens=bool(options.passed.listening),
+            preserved_descriptors=options.passed.count,
+        )
+
+    def _seccomp(self, spec: dict[str, Any], facts: HostFacts) -> bytes | None:
+        profile = (spec.get("linux") or {}).get("seccomp")
+        if not profile:
+            return None
+        return seccomp.program(profile, frozenset(), facts, f"{self.directory.root}/.seccomp")
+
+    def _launch(self, plan: LaunchPlan, descriptors: dict[str, int], pidfd_socket: int) -> Launch:
+        job = Job(
+            container_id=self.state.container_id,
+            mode=self.mode,
+            terminal=self.mode == "monitor",
+            interactive=self.mode == "monitor",
+            follows=True,
+        )
+        launch = launcher.start(plan, job, descriptors)
+        try:
+            started = await_started(launch, plan)
+        except PyruncError:
+            raise
+        except BaseException:
+            launch.abandon()
+            raise
+        try:
+            if self.options.pid_file:
+                write_pid_file(self.options.pid_file, started.pid)
+            if pidfd_socket >= 0:
+                send_descriptor(pidfd_socket, launch.pidfd, b"setns")
+        except BaseException:
+            launch.signal(SIGKILL)
+            raise
+        if self.mode == "detach":
+            launch.wait()
+        return launch
+
+
+def chosen_cgroups(
+    directories: tuple[str, ...], layout: CgroupLayout, wanted: tuple[str, ...]
+) -> ContainerCgroups:
+    """Return the container's cgroups or, as `--cgroup` wants, some below them.
+
+    Raises: InvalidInput; the words are runc's.
+    """
+    unified = None
+    v1 = []
+    below = _cgroups_below(wanted)
+    for directory in directories:
+        names = _controllers(directory, layout)
+        path = below.get("", "")
+        for name in names:
+            path = below.pop(name, path)
+        chosen = _join_below(directory, path)
+        if names:
+            v1.append((names, chosen))
+        else:
+            unified = chosen
+    left = [name for name in below if name]
+    if left:
+        raise InvalidInput(f"unknown controller {left[0]} in SubCgroupPaths", where="--cgroup")
+    return ContainerCgroups(v1=tuple(v1), unified=unified)
+
+
+def _cgroups_below(wanted: tuple[str, ...]) -> dict[str, str]:
+    """Return path by controller, "" for all of them."""
+    found: dict[str, str] = {}
+    for argument in wanted:
+        names, has_names, path = argument.partition(":")
+        if not has_names:
+            if len(wanted) > 1:
+                problem = f"invalid --cgroup argument: {argument} (missing <controller>: prefix)"
+                raise InvalidInput(problem, where="--cgroup")
+            return {"": argument}
+        if ":" in path:
+            raise InvalidInput(f"invalid --cgroup argument: {argument}", where="--cgroup")
+        for name in names.split(","):
+            if not name:
+                problem = f"invalid --cgroup argument: {argument} (empty <controller> prefix)"
+                raise InvalidInput(problem, where="--cgroup")
+            if name in found:
+                problem = f"controller {name} specified multiple times"
+                raise InvalidInput(f"invalid --cgroup argument(s): {problem}", where="--cgroup")
+            found[name] = path
+    return found
+
+
+def _join_below(directory: str, path: str) -> str:
+    """Return a cgroup below the container's own.
+
+    Security: one that is above it would take the process out of all limits.
+    """
+    joined = os.path.normpath(f"{directory}/{path}")
+    if joined != directory and not joined.startswith(f"{directory}/"):
+        raise InvalidInput(f"{path} is not a sub cgroup path", where="--cgroup")
+    return joined
+
+
+def _controllers(directory: str, layout: CgroupLayout) -> tuple[str, ...]:
+    """Return the v1 controllers of a container's cgroup, () for the one of v2."""
+    for hierarchy in layout.hierarchies:
+        if directory.startswith(f"{hierarchy.mount_point}/"):
+            return hierarchy.controllers
+    return ()
+
+
+def _first_unified(pid: int, facts: HostFacts, cgroups: ContainerCgroups) -> str:
+    """Return the v2 cgroup that the container's first process is in, if it moved below its own.
+
+    Kernel: a cgroup that hands controllers down takes no process, and a container that does so has
+    moved its processes further down.
+    """
+    if not cgroups.unified or not facts.cgroup.unified:
+        return ""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    path = next((line[3:] for line in lines if line.startswith("0::")), "")
+    found = os.path.normpath(f"{facts.cgroup.unified}/{path}")
+    return found if found.startswith(f"{cgroups.unified}/") else ""
+
+
+def _foreign_namespaces(pid: int) -> tuple[str, ...]:
+    """Return the kinds of namespaces that a process does not share with us.
+
+    Raises: NotFound when it is gone.
+    """
+    found = []
+    for kind, flag in FLAGS.items():
+        name = next(name for name, value in CLONE_FLAGS.items() if value == flag)
+        try:
+            if os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
+                found.append(kind)
+        except OSError as error:
+            if os.access(f"/proc/self/ns/{name}", os.F_OK):
+                problem = f"the namespaces of process {pid} can't be read"
+                raise NotFound(problem, kind="process", name=str(pid)) from error
+    return tuple(found)
+
+
+def _open_container(state: ContainerState) -> int:
+    """Return a pidfd of the container's first process.  Raises: InvalidState."""
+    try:
+        descriptor = os.pidfd_open(state.pid)
+    except OSError as error:
+        raise _stopped(state) from error
+    if not is_alive(state.pid, state.pid_start_time):
+        os.close(descriptor)
+        raise _stopped(state)
+    return descriptor
+
+
+def _check_status(directory: StateDirectory, state: ContainerState, options: ExecOptions) -> None:
+    status = directory.status(state)
+    if status == STOPPED:
+        raise _stopped(state)
+    if status == PAUSED and not options.ignore_paused:
+        problem = "cannot exec in a paused container (use --ignore-paused to override)"
+        raise InvalidState(problem, state=status, wanted=RUNNING, subject=state.container_id)
+    if not options.process_file and not options.args:
+        raise InvalidInput("process args cannot be empty")
+
+
+def _stopped(state: ContainerState) -> InvalidState:
+    problem = "cannot exec in a stopped container"
+    return InvalidState(problem, state=STOPPED, wanted=RUNNING, subject=state.container_id)
