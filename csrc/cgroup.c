@@ -1,6 +1,7 @@
 /* cgroup.c: what do the container's cgroups tell at its end, and how do they go away? */
 #define _GNU_SOURCE
 #include "parent.h"
+#include "small_file.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,22 +18,6 @@ struct directory_entry { /* linux_dirent64 of getdents64(2) */
     unsigned char type;
     char name[];
 };
-
-/* Read a small file below a directory; "" if it is not there. */
-static const char *read_small(const char *directory, const char *name, char *text, size_t size)
-{
-    char path[PATH_MAX];
-    text[0] = '\0';
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
-        return text;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return text;
-    ssize_t length = read(fd, text, size - 1);
-    text[length > 0 ? length : 0] = '\0';
-    close(fd);
-    return text;
-}
 
 /* memory.events on v2, memory.oom_control on v1: both have a line "oom_kill N". */
 bool was_oom_killed(const struct plan *plan)

@@ -8,6 +8,7 @@
  *
  * -I and -S spare the site module, and with it every .pth file (2 ms); -c spares the search for a
  * script's importer (1 ms); -X utf8 makes arguments read the same under every locale.
+ * What pyrunc-oci can do without Python it does itself: quick.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +21,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+#ifdef COMMAND_IS_QUICK
+#include "quick.h"
+#endif
 
 #if !defined COMMAND_NAME || !defined COMMAND_MODULE || !defined COMMAND_FAILURE
 #error "csrc/CMakeLists.txt says which command this is: its name, its module, its exit code"
@@ -199,6 +204,11 @@ int main(int argc, char **argv)
     char interpreter[PATH_MAX];
 
     open_missing_stdio();
+#ifdef COMMAND_IS_QUICK
+    int served = serve_quickly(argc, argv);
+    if (served >= 0)
+        return served;
+#endif
     if (!find_own_directory(directory)) {
         fprintf(stderr, CANNOT_START ": the directory of this program is unknown\n"
                                      "hint: mount /proc, or call it by its absolute path\n");

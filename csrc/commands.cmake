@@ -42,7 +42,7 @@ if(NOT PYRUNC_IN_TREE)
 endif()
 
 function(pyrunc_command name module failure)
-    pyrunc_static_program(${name} command.c)
+    pyrunc_static_program(${name} command.c ${ARGN})
     target_compile_definitions(${name} PRIVATE
         COMMAND_NAME="${name}" COMMAND_MODULE="${module}" COMMAND_FAILURE=${failure}
         PYTHON_VERSION="${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}"
@@ -53,7 +53,9 @@ function(pyrunc_command name module failure)
 endfunction()
 
 pyrunc_command(pyrunc pyrunc.cli.entry 125)
-pyrunc_command(pyrunc-oci pyrunc.cli.oci 1)
+pyrunc_command(pyrunc-oci pyrunc.cli.oci 1
+    quick.c quick_state.c quick_process.c quick_cgroup.c quick_verbs.c small_file.c)
+target_compile_definitions(pyrunc-oci PRIVATE COMMAND_IS_QUICK)
 
 pyrunc_static_program(hello hello.c)
 add_custom_command(

@@ -75,12 +75,20 @@ class StateDirectory:
             raise self._taken() from error
 
     def write(self, state: ContainerState) -> None:
-        """Replace state.json by a rename."""
+        """Replace state.json by a rename.
+
+        Only what differs from its default is written: a name that csrc/quick_state.c does not know
+        tells it that this container is not a plain one.
+        """
         temporary = f"{self.path}/state.json.{os.getpid()}"
+        defaults = ContainerState.record_defaults
+        stored = {k: v for k, v in state.as_dict().items() if k not in defaults or v != defaults[k]}
+        if "cgroups" in stored:
+            stored["cgroups"] = list(state.cgroups)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600)
         try:
-            os.write(descriptor, document.dump(state.as_dict() | {"cgroups": list(state.cgroups)}))
+            os.write(descriptor, document.dump(stored))
         finally:
             os.close(descriptor)
         os.rename(temporary, f"{self.path}/state.json")
@@ -113,8 +121,8 @@ class StateDirectory:
             ) from error
         stored = document.load_object(raw, "state.json")
         try:
-            return ContainerState(**stored | {"cgroups": tuple(stored["cgroups"])})
-        except (KeyError, TypeError) as error:
+            return ContainerState(**stored | {"cgroups": tuple(stored.get("cgroups", ()))})
+        except TypeError as error:
             raise PyruncError(f"the state of {self.container_id} is damaged") from error
 
     def status(self, state: ContainerState) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from _signal import SIGKILL
-from errno import EINTR, ENOENT, ENXIO
+from _signal import SIG_IGN, SIGKILL, SIGPIPE, signal
+from errno import EINTR, ENOENT, ENXIO, EPIPE
 from select import POLLERR, poll
+from stat import S_ISFIFO
 
 from ..errors import InvalidState, NotFound, PyruncError
 from . import cgroup
@@ -46,20 +47,14 @@ def start(directory: StateDirectory) -> None:
         problem = words.get(status, "cannot start a container that has stopped")
         raise InvalidState(problem, state=status, wanted=CREATED, subject=state.container_id)
     try:
-        fifo = os.open(directory.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.unlink(directory.fifo)  # of two at once, one gets through
+        _pass_fifo(directory)
     except OSError as error:
-        if error.errno not in (ENOENT, ENXIO):
+        if error.errno not in (ENOENT, ENXIO, EPIPE):
             raise
         problem = "cannot start an already running container"
-        if error.errno == ENXIO:  # nobody waits at the other end
+        if error.errno != ENOENT:  # nobody waits at the other end
             problem = "cannot start a container that has stopped"
         raise InvalidState(problem, state=status, wanted=CREATED) from error
-    try:
-        os.write(fifo, b"\0")
-        _wait_for_execve(fifo)
-    finally:
-        os.close(fifo)
 
 
 def kill(directory: StateDirectory, number: int, *, everyone: bool = False) -> None:
@@ -105,6 +100,25 @@ def delete(directory: StateDirectory, *, force: bool = False) -> None:
         )
     _end(state)
     directory.remove()
+
+
+def _pass_fifo(directory: StateDirectory) -> None:
+    """Write the byte that the container's process waits for, and wait until it has executed.
+
+    Raises: OSError ENOENT for the later of two at once, ENXIO or EPIPE if nobody waits.
+    """
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    fifo = os.open(directory.fifo, flags)
+    previous = signal(SIGPIPE, SIG_IGN)
+    try:
+        if not S_ISFIFO(os.fstat(fifo).st_mode):
+            raise PyruncError(f"the state of {directory.container_id} is damaged")
+        os.unlink(directory.fifo)  # of two at once, one gets through
+        os.write(fifo, b"\0")
+        _wait_for_execve(fifo)
+    finally:
+        signal(SIGPIPE, previous)
+        os.close(fifo)
 
 
 def _wait_for_execve(fifo: int) -> None:

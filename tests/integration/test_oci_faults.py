@@ -141,6 +141,7 @@ def test_reused_pid_is_not_the_container(bundle: Bundle, oci: Runtime) -> None:
     oci.create(bundle.path, NAME)
     path = oci.root / NAME / "state.json"
     stored = load_object(path.read_bytes(), "state")
+    time.sleep(0.05)  # start times are told in hundredths of a second
     victim = subprocess.Popen(["sleep", "60"])
     path.write_text(path.read_text().replace(f'"pid":{stored["pid"]},', f'"pid":{victim.pid},'))
     assert oci.state(NAME)["status"] == "stopped"
