@@ -39,6 +39,7 @@ KINDS: dict[str, bool] = {
     "freezer on v1": _LAYOUT.v1("freezer") is not None,
     "hugetlb on v2 beside v1": bool(_LAYOUT.hierarchies)
     and "hugetlb" in _LAYOUT.unified_controllers,
+    "no hugetlb on v1": _LAYOUT.v1("hugetlb") is None,
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
     "docker client 28": _docker_major() == 28,  # others word their errors differently

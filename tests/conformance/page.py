@@ -1,0 +1,94 @@
+"""docs/conformance.md: the table that the last run gave, and what it promises."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+
+from tests.conformance.contenders import NAMES
+from tests.conformance.tap import Outcome
+from tests.conformance.verdict import OURS, Exceptions, Results, counts
+from tests.harness.engine import SOURCE
+
+PAGE = SOURCE / "docs/conformance.md"
+ROW = re.compile(r"\| (?P<name>\w+) \| (?P<word>\w+) (?P<ok>\d+)/(?P<not_ok>\d+)/(?P<skip>\d+) \|")
+
+HEAD = """\
+# Conformance
+
+The validation suite of [runtime-tools](https://github.com/opencontainers/runtime-tools), the Open
+Container Initiative's own, is a set of programs that make a bundle, drive a runtime through it and
+look at the container from inside and outside.  `make conformance` builds it from Debian's source
+(version {version}), runs every program with pyrunc-oci, runc and crun, and writes this page.  It
+fails if pyrunc-oci does worse than this page says, if runc or crun passes what pyrunc-oci does not,
+or if [exceptions.toml](../tests/conformance/exceptions.toml) does not explain a failure.
+
+"""
+
+TABLE = """\
+Numbers are results: ok/not ok/skipped.  A program in *italics* claims no result: it passes by being
+silent.  {crun}
+
+| program | {names} |
+|---|{rules}|
+"""
+
+CRUN = "crun refuses hybrid cgroups, so its programs do not see the v2 hierarchy."
+
+
+def write(results: Results, exceptions: Exceptions, version: str) -> None:
+    """Replace the page."""
+    lines = [HEAD.format(version=version), *_summary(results), "\n"]
+    rules = "|".join("---" for _ in NAMES)
+    lines.append(TABLE.format(crun=CRUN, names=" | ".join(NAMES), rules=rules))
+    for name, row in results.items():
+        shown = f"*{name}*" if name in exceptions.silent else name
+        lines.append(f"| {shown} | {' | '.join(_cell(row[runtime]) for runtime in NAMES)} |\n")
+    lines += ["\n## What does not pass, and why\n\n", *_reasons(results, exceptions)]
+    PAGE.write_text("".join(lines))
+
+
+def stated() -> Mapping[str, Outcome]:
+    """Return what the page promises of pyrunc-oci; nothing if there is no page."""
+    if not PAGE.exists():
+        return {}
+    return {
+        row["name"]: Outcome(int(row["ok"]), int(row["not_ok"]), int(row["skip"]), (), "")
+        for row in map(ROW.match, PAGE.read_text().replace("*", "").splitlines())
+        if row
+    }
+
+
+def _cell(one: Outcome) -> str:
+    return f"{'pass' if one.passed else 'FAIL'} {counts(one)}"
+
+
+def _summary(results: Results) -> list[str]:
+    lines = [f"On Linux {platform.release().split('-')[0]}, {platform.machine()}:\n\n"]
+    for runtime in NAMES:
+        passed = sum(row[runtime].passed for row in results.values())
+        lines.append(f"* {_version(runtime)}: {passed} of {len(results)} pass\n")
+    return lines
+
+
+def _version(runtime: str) -> str:
+    if runtime == OURS:
+        return runtime
+    done = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[0].replace(" version", "").split("+")[0]
+
+
+def _reasons(results: Results, exceptions: Exceptions) -> list[str]:
+    """Return one line for each reason, with what it explains."""
+    explained: dict[str, tuple[list[str], list[str]]] = {}
+    for (name, runtime), reason in exceptions.reasons.items():
+        programs, runtimes = explained.setdefault(reason.why, ([], []))
+        for value, values in ((name, programs), (runtime, runtimes)):
+            if value not in values:
+                values.append(value)
+    return [
+        f"* **{', '.join(programs)}** ({', '.join(runtimes)}): {why}\n"
+        for why, (programs, runtimes) in explained.items()
+    ]
