@@ -66,12 +66,18 @@ def find_rootfs(spec: dict[str, Any], bundle: str) -> str:
 def with_home(environment: list[str], rootfs: str, uid: int) -> list[str]:
     """Return the environment with HOME, from the root filesystem's own passwd; "/" if unknown.
 
-    A HOME that is there and not empty stays.
+    A HOME that is there and not empty stays.  Of a name that is there twice, the last value counts.
     """
+    environment = _without_duplicates(environment)
     if any(entry.startswith("HOME=") and entry != "HOME=" for entry in environment):
         return environment
     kept = [entry for entry in environment if entry != "HOME="]
     return [*kept, f"HOME={_home(_read_passwd(rootfs), uid)}"]
+
+
+def _without_duplicates(environment: list[str]) -> list[str]:
+    found = {entry.partition("=")[0]: entry for entry in environment}
+    return list(found.values())
 
 
 def _home(passwd: str, uid: int) -> str:

@@ -86,7 +86,7 @@ def _described(first: dict[str, Any], path: str) -> dict[str, Any]:
     """Read a process from a file; what it leaves out of `_INHERITED` is the first one's."""
     process = document.load_object(_read(path), path)
     for name in _INHERITED:
-        if not process.get(name) and first.get(name) is not None:
+        if process.get(name) in (None, "", []) and first.get(name) is not None:
             process[name] = first[name]
     user = process.get("user")
     umask = (first.get("user") or {}).get("umask")

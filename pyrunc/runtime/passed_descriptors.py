@@ -59,7 +59,7 @@ def find_passed(preserved: int) -> Passed:
     if listening + preserved > _LIMIT:
         raise InvalidInput(f"{listening + preserved} descriptors to pass are more than {_LIMIT}")
     for number in range(FIRST, FIRST + listening + preserved):
-        if not _is_open(number):
+        if not _is_given(number):
             index, of = number - FIRST, listening
             kind = "LISTEN_FDS descriptor"
             if index >= listening:
@@ -70,9 +70,12 @@ def find_passed(preserved: int) -> Passed:
     return Passed(listening=listening, names=names, preserved=preserved)
 
 
-def _is_open(number: int) -> bool:
+def _is_given(number: int) -> bool:
+    """Tell whether the caller gave us this descriptor.
+
+    Security: what is closed by execve is the interpreter's or our own, and not for a container.
+    """
     try:
-        os.fstat(number)
+        return os.get_inheritable(number)
     except OSError:
         return False
-    return True

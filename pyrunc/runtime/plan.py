@@ -18,7 +18,7 @@ from .plan_context import (
     START_DESCRIPTOR,
     LaunchContext,
 )
-from .plan_identity import oom_score_steps, process_steps
+from .plan_identity import label_steps, oom_score_steps, process_steps
 from .plan_mounts import MountPlanner, cgroup_path
 from .plan_namespaces import (
     ID_MAPS_WRITTEN,
@@ -71,6 +71,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
             *_late_monitor_steps(facts, context),
             *_birth_steps(spec, facts, namespaces, cgroups, context),
             *_root_steps(spec, facts, namespaces, context),
+            *label_steps(spec["process"], facts),
             *process_steps(spec, facts, context),
         ),
         argv=tuple(spec["process"]["args"]),

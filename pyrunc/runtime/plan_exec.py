@@ -2,7 +2,8 @@
 
 It is born as a child of the launcher, in the container's PID namespace; it joins the cgroups while
 it sees the host's files, then all the other namespaces at once, and becomes the command by the same
-steps as the container's first process.  Pure, as plan.py; exec_process.py tells the story.
+steps as the container's first process.  What is written to procfs comes before that: where a user
+namespace's procfs is masked, nobody in there may mount another (mount_too_revealing).  Pure, as plan.py; exec_process.py tells the story.
 
 Security: from its birth to execve the process is not dumpable, so that nothing in the container can
 trace it or open what it holds (CVE-2016-9962); /proc/PID/exe leads to a read-only overlay
@@ -15,7 +16,7 @@ from __future__ import annotations
 from ..kernel.launch_plan import CLONE, HOST, LaunchPlan, Step
 from ..oci.record import Record
 from .plan_context import CONSOLE_DESCRIPTOR, LaunchContext
-from .plan_identity import oom_score_steps, process_steps
+from .plan_identity import label_steps, oom_score_steps, process_steps
 from .plan_namespaces import CLONE_NEWPID, CLONE_NEWUSER, FLAGS
 
 TYPE_CHECKING = False
@@ -65,6 +66,7 @@ def compile_exec_plan(spec: dict[str, Any], facts: HostFacts, context: ExecConte
             *(Step(kind="join-cgroup", path=f"{path}/tasks") for path in _v1(context.cgroups)),
             *_affinity(affinity.get("final")),
             *oom_score_steps(process, facts),
+            *label_steps(process, facts),
             *_join(flags & ~CLONE_NEWPID),
             *([Step(kind="become-root")] if flags & CLONE_NEWUSER else []),
             *_keyring(context),

@@ -95,7 +95,6 @@ def process_steps(spec: dict[str, Any], facts: HostFacts, context: LaunchContext
     user = process.get("user") or {}
     return [
         *_settings(process, user, spec.get("linux") or {}),
-        *label_steps(process, facts),
         *_command(process, user),
         *([Step(kind="set-listen-pid")] if context.listens else []),
         *_limits(process),

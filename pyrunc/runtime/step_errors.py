@@ -35,6 +35,8 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "too many processes",
         "the pids limit of this cgroup, or the ulimit nproc, is reached",
     ),
+    ("clone", errno.ENOENT): ("no such cgroup", "make it below the container's, or choose another"),
+    ("join-cgroup", errno.ENOENT): ("no such cgroup", "make it below the container's first"),
     ("clone", errno.EPERM): ("operation not permitted", "pyrunc needs to run as root"),
     ("mount", errno.ENODEV): (
         "filesystem not configured in this kernel",
