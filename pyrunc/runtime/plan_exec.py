@@ -3,7 +3,8 @@
 It is born as a child of the launcher, in the container's PID namespace; it joins the cgroups while
 it sees the host's files, then all the other namespaces at once, and becomes the command by the same
 steps as the container's first process.  What is written to procfs comes before that: where a user
-namespace's procfs is masked, nobody in there may mount another (mount_too_revealing).  Pure, as plan.py; exec_process.py tells the story.
+namespace's procfs is masked, nobody in there may mount another (mount_too_revealing).  Pure, as
+plan.py; exec_process.py tells the story.
 
 Security: from its birth to execve the process is not dumpable, so that nothing in the container can
 trace it or open what it holds (CVE-2016-9962); /proc/PID/exe leads to a read-only overlay

@@ -61,8 +61,10 @@ def test_user_that_is_no_number_is_refused(user: str) -> None:
 
 def test_capability_is_never_made_inheritable() -> None:
     changed = process(capabilities=("CAP_CHOWN",))["capabilities"]
-    assert changed == dict.fromkeys(("bounding", "effective"), ["CAP_KILL", "CAP_CHOWN"]) | {
-        "permitted": ["CAP_CHOWN"]
+    assert changed == {
+        "bounding": ["CAP_KILL", "CAP_CHOWN"],
+        "effective": ["CAP_KILL", "CAP_CHOWN"],
+        "permitted": ["CAP_CHOWN"],
     }
 
 
@@ -123,7 +125,7 @@ def test_terminal_goes_to_a_socket_exactly_when_nobody_stays(
     if bool(socket) == (terminal and detach):
         check_terminal({"terminal": terminal}, options)
     else:
-        with pytest.raises(InvalidInput, match="^cannot (allocate tty|use console socket) if"):
+        with pytest.raises(InvalidInput, match=r"^cannot (allocate tty|use console socket) if"):
             check_terminal({"terminal": terminal}, options)
 
 
@@ -205,7 +207,7 @@ def test_descriptors_of_socket_activation_for_others_are_not_ours(
 def test_descriptor_that_was_not_given_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_FDS", "4000")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    with pytest.raises(InvalidInput, match="^unable to stat LISTEN_FDS descriptor"):
+    with pytest.raises(InvalidInput, match=r"^unable to stat LISTEN_FDS descriptor"):
         find_passed(0)
     monkeypatch.delenv("LISTEN_FDS")
     with pytest.raises(InvalidInput, match=r"^unable to stat preserved-fd \d+ \(of 4000\): "):
