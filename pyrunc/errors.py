@@ -14,6 +14,7 @@ PyruncError(problem, subject=, hint=)        exit 125 in run, create and start; 
 │  └─ LaunchError .step
 │     ├─ CommandNotFound                     exit 127
 │     └─ CommandNotExecutable                exit 126
+├─ UnitError .name                          systemd refused, or can't be reached
 ├─ LockTimeout
 └─ Interrupted
 
@@ -244,6 +245,15 @@ class CommandNotExecutable(LaunchError):
     """The container's command exists and cannot be executed."""
 
     exit_code = 126
+
+
+class UnitError(PyruncError):
+    """systemd refused what was asked of a unit; `name` is its D-Bus error, "" for none."""
+
+    def __init__(self, problem: str, *, name: str = "") -> None:
+        """Keep the error's name."""
+        super().__init__(problem)
+        self.name = name
 
 
 class LockTimeout(PyruncError):

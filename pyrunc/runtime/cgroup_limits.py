@@ -235,7 +235,7 @@ def _block_io(writer: LimitWriter, block: dict[str, Any], where: str) -> None:
     if block.get("weight"):
         directory = writer.v1("blkio", f"{where}.weight")
         if directory is None:
-            writer.write(None, "io.weight", f"default {_io_weight(block['weight'])}")
+            writer.write(None, "io.weight", f"default {io_weight(block['weight'])}")
         else:
             writer.write(directory, "blkio.bfq.weight", block["weight"])
     for entry in block.get("weightDevice") or []:
@@ -247,7 +247,7 @@ def _block_io(writer: LimitWriter, block: dict[str, Any], where: str) -> None:
         directory = writer.v1("blkio", f"{where}.weightDevice")
         device, weight = f"{entry['major']}:{entry['minor']}", entry.get("weight") or 0
         if directory is None:
-            writer.write(None, "io.weight", f"{device} {_io_weight(weight)}")
+            writer.write(None, "io.weight", f"{device} {io_weight(weight)}")
         else:
             writer.write(directory, "blkio.bfq.weight_device", f"{device} {weight}")
     for key, v1_file, v2_word in _THROTTLES:
@@ -260,7 +260,7 @@ def _block_io(writer: LimitWriter, block: dict[str, Any], where: str) -> None:
                 writer.write(directory, v1_file, f"{device} {rate}")
 
 
-def _io_weight(weight: int) -> int:
+def io_weight(weight: int) -> int:
     """Return io.weight (1-10000) for blkio.weight (10-1000)."""
     return 1 + (weight - 10) * 9999 // 990 if weight > 10 else 1
 

@@ -80,6 +80,7 @@ def test_imports_follow_the_direction_of_dependency() -> None:
 DOORS = {
     "pyroute2": {"pyrunc.kernel.netlink"},
     "prctl": {"pyrunc.kernel.prctl"},
+    "jeepney": {"pyrunc.kernel.systemd"},
     "subprocess": set[str](),
     "tarfile": set[str](),
     "urllib3": {"pyrunc.image.registry"},
