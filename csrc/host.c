@@ -180,6 +180,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_JOIN_MONITOR_CGROUP] = join_monitor_cgroup,
         [STEP_JOIN_NAMESPACE] = join_host_namespace,
         [STEP_SET_CPU_AFFINITY] = set_own_cpu_affinity,
+        [STEP_MAP_MOUNT] = map_mount,
         [STEP_WRITE_ID_MAP] = write_id_map,
         [STEP_CREATE_VETH] = create_veth,
         [STEP_AWAIT_LINK] = await_link,

@@ -128,7 +128,8 @@ static int prepare(struct launch *launch)
 
 /* Clone a process that is born in a cgroup of v2, or in the launcher's own for "".  Returns the
  * pid, 0 in the child, or -errno. */
-static int clone_into(struct clone_args arguments, const char *cgroup)
+static int clone_into(struct launch *launch, const struct step *step, struct clone_args arguments,
+                      const char *cgroup)
 {
     int cgroup_fd = *cgroup ? open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     if (*cgroup && cgroup_fd < 0)
@@ -137,7 +138,9 @@ static int clone_into(struct clone_args arguments, const char *cgroup)
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (unsigned)cgroup_fd;
     }
-    int pid = sys_result(syscall(SYS_clone3, &arguments, sizeof arguments));
+    int pid = step->data_size
+                  ? clone_in_user_namespace(launch, plan_data(launch->plan, step), &arguments)
+                  : sys_result(syscall(SYS_clone3, &arguments, sizeof arguments));
     if (cgroup_fd >= 0)
         sys_close(cgroup_fd);
     return pid;
@@ -159,9 +162,9 @@ static int clone_child(struct launch *launch, const struct step *step)
     const char *second = plan_string(launch->plan, step->target);
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_NAME, "pyrunc:init");
-    int pid = clone_into(arguments, plan_string(launch->plan, step->path));
+    int pid = clone_into(launch, step, arguments, plan_string(launch->plan, step->path));
     if ((pid == -EBUSY || pid == -EOPNOTSUPP) && *second)
-        pid = clone_into(arguments, second);
+        pid = clone_into(launch, step, arguments, second);
     if (pid == 0)
         run_child(&launch->child);
     prctl(PR_SET_NAME, "pyrunc:monitor");

@@ -35,6 +35,7 @@ enum step_kind {
     STEP_ATTACH_DEVICE_PROGRAM,
     STEP_JOIN_MONITOR_CGROUP,
     STEP_JOIN_NAMESPACE,
+    STEP_MAP_MOUNT,
     STEP_CLONE,
     /* parent */
     STEP_WRITE_ID_MAP,
@@ -58,6 +59,7 @@ enum step_kind {
     STEP_SET_PROPAGATION,
     STEP_ATTACH_ROOTFS,
     STEP_BIND_ROOTFS,
+    STEP_OPEN_ROOTFS,
     STEP_MAKE_DIRECTORY,
     STEP_MOUNT,
     STEP_MOUNT_CGROUPS,
@@ -70,6 +72,7 @@ enum step_kind {
     STEP_MAKE_READONLY,
     STEP_OPEN_TERMINAL,
     STEP_PIVOT_ROOT,
+    STEP_CHANGE_ROOT,
     /* child: settings */
     STEP_SET_HOSTNAME,
     STEP_SET_DOMAINNAME,
@@ -108,6 +111,7 @@ enum {
     STEP_FLAG_OPTIONAL = 8,
     STEP_FLAG_NO_FOLLOW = 16,
     STEP_FLAG_COPY_UP = 32,
+    STEP_FLAG_DETACHED = 64,
 };
 
 struct step {

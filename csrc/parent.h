@@ -1,7 +1,8 @@
 /* parent.h: what do the files of the launcher's own half share?
  *
- * launcher.c, host.c, client.c, monitor.c, copy.c, stdio.c, cgroup.c and record.c run in the
- * launcher, before clone3 and beside the container after it.  They use the C library, but no heap.
+ * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, copy.c, stdio.c, cgroup.c and record.c
+ * run in the launcher, before clone3 and beside the container after it.  They use the C library,
+ * but no heap.
  */
 #ifndef PYRUNC_PARENT_H
 #define PYRUNC_PARENT_H
@@ -38,6 +39,12 @@ struct exit_status {
 
 /* host.c */
 int run_host_step(struct launch *launch, const struct step *step);
+
+/* birth.c */
+int clone_in_user_namespace(struct launch *launch, const char *path, struct clone_args *arguments);
+
+/* idmap.c */
+int map_mount(struct launch *launch, const struct step *step);
 
 /* client.c */
 int client_send(struct launch *launch, const void *packet, size_t size);

@@ -221,7 +221,8 @@ static int open_bind_target(struct child *child, const struct step *step, int tr
 
 int step_bind(struct child *child, const struct step *step)
 {
-    int tree_fd = clone_source(child, step);
+    bool is_ready = step->flags & STEP_FLAG_DETACHED;
+    int tree_fd = is_ready ? step->fd : clone_source(child, step);
     if (tree_fd < 0)
         return tree_fd;
     int result = step->b ? set_attributes(tree_fd, step->b, 0, AT_RECURSIVE) : 0;

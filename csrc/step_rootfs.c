@@ -92,6 +92,16 @@ int step_bind_rootfs(struct child *child, const struct step *step)
     return result;
 }
 
+/* The directory itself: in a mount namespace that others are in, nothing is mounted for it. */
+int step_open_rootfs(struct child *child, const struct step *step)
+{
+    int fd = sys_openat(AT_FDCWD, step_path(child, step), O_PATH | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    child->root_fd = fd;
+    return 0;
+}
+
 /* Security: 0, 1 or 2 may be the host's /dev/null, and root in here owns its inode as well: a chmod
  * of /proc/self/fd/0 would be for the whole host.  The container's own takes its place.  A root
  * without one keeps what it was given: who made its spec left it out. */
@@ -111,6 +121,17 @@ static void replace_null_stdio(const struct child *child)
     }
     if (own_fd >= 0)
         sys_close(own_fd);
+}
+
+/* From here on "/" is the root. */
+static int enter_root(struct child *child)
+{
+    sys_close(child->root_fd);
+    child->root_fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+    if (child->root_fd < 0)
+        return child->root_fd;
+    replace_null_stdio(child);
+    return 0;
 }
 
 /* Kernel: pivot_root(".", ".") puts the old root on top of the new one, where umount2 finds it
@@ -135,10 +156,18 @@ int step_pivot_root(struct child *child, const struct step *step)
         result = sys_result(syscall(SYS_chdir, "/"));
     if (result < 0)
         return result;
-    sys_close(child->root_fd);
-    child->root_fd = sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-    if (child->root_fd < 0)
-        return child->root_fd;
-    replace_null_stdio(child);
-    return 0;
+    return enter_root(child);
+}
+
+/* Kernel: pivot_root moves everybody whose root is the old one, so it is for a mount namespace of
+ * one's own; where others are in it, only this process gets another root. */
+int step_change_root(struct child *child, const struct step *step)
+{
+    (void)step;
+    int result = sys_result(syscall(SYS_fchdir, child->root_fd));
+    if (result == 0)
+        result = sys_result(syscall(SYS_chroot, "."));
+    if (result == 0)
+        result = sys_result(syscall(SYS_chdir, "/"));
+    return result < 0 ? result : enter_root(child);
 }

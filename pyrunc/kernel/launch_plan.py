@@ -35,8 +35,11 @@ KINDS: dict[str, str] = {
     "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
     "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
     "join-namespace": "join namespace",  # path or fd, a=CLONE_NEW* type; host or child stage
+    # fd=where it goes, path=source, a=MOUNT_ATTR_* of the top mount, b=of the whole tree; the one
+    # with MOUNT_ATTR_IDMAP says whose ids; data=uid and gid map as two strings, or target=namespace
+    "map-mount": "map ids of mount",
     # a=CLONE_NEW* flags, path=v2 cgroup directory to be born in, or "", target=another one for
-    # when the kernel takes no process into the first
+    # when the kernel takes no process into the first, data=path of a user namespace to be born in
     "clone": "clone",
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
@@ -63,6 +66,7 @@ KINDS: dict[str, str] = {
     "set-propagation": "set propagation of",
     "attach-rootfs": "attach root filesystem on",  # fd=detached mount, target=host directory
     "bind-rootfs": "bind root filesystem",  # path=directory on the host; becomes the rootfs
+    "open-rootfs": "open root filesystem",  # path=directory of the mount namespace; is the rootfs
     "make-directory": "make directory",  # target, a=mode; parents too; existing is fine
     "mount": "mount",  # path=filesystem type, target, data=options "k=v\0flag\0", a=MOUNT_ATTR_*
     # v1: a tmpfs on target that holds binds; target, a=MOUNT_ATTR_*, data="name\0hostdir\0"…; where
@@ -82,6 +86,7 @@ KINDS: dict[str, str] = {
     # with CREATE_FILE it is bound to /dev/console as well
     "open-terminal": "open terminal",
     "pivot-root": "pivot to",  # target=rootfs as shown; then detaches the host's tree
+    "change-root": "change root to",  # target=rootfs as shown; others share its mounts
     # child: settings
     "set-hostname": "set host name",  # data
     "set-domainname": "set domain name",  # data
@@ -122,6 +127,7 @@ CREATE_FILE = 2  # bind: a missing target is made as an empty file
 CREATE_DIRECTORY = 4  # bind, mount: a missing target is made as a directory
 OPTIONAL = 8  # a failure is recorded in the trace and is no failure of the launch
 NO_FOLLOW = 16  # mount: the target's last component may not be a link (proc, sys, dev)
+DETACHED = 64  # bind: fd is a mount of its own, with its attributes; it is moved and not copied
 COPY_UP = 32  # mount: what the target held is copied into the new filesystem (tmpcopyup)
 
 
@@ -180,7 +186,8 @@ class Job(Record):
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
 _NAMED_BY_KIND = frozenset(
-    {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
+    {"map-mount", "change-root", "open-rootfs"}
+    | {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
     | {"pivot-root", "await-start", "join-namespace", "execute", "set-hostname"}
 )
 
@@ -227,6 +234,9 @@ def pack_strings(values: Sequence[str | bytes]) -> bytes:
         raise ValueError("a NUL inside a string")
     return b"".join(value + b"\0" for value in raw)
 
+
+# Descriptors that the caller does not hand over: a step of the host makes them.
+MADE = "made-"
 
 MAGIC = b"pyrunc\0\1"
 MODES = ("monitor", "create", "run", "detach")

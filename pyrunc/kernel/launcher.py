@@ -23,7 +23,7 @@ from fcntl import F_ADD_SEALS, fcntl
 from ..errors import InvalidInput
 from ..oci.record import Record
 from . import syscalls
-from .launch_plan import FAULT_KILL, Job, LaunchPlan, encode, step_names
+from .launch_plan import FAULT_KILL, MADE, Job, LaunchPlan, encode, step_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,9 +234,10 @@ def start(
     and the environment of the clean-up command: nothing.
     Raises: KeyError for a descriptor that is missing; OSError; InvalidInput for a bad PYRUNC_FAULT.
     """
-    wanted = [descriptors[name] for name in plan.descriptors]
     plan_fd = os.memfd_create("pyrunc-plan", syscalls.MFD_CLOEXEC)
     try:
+        # Open as something, so that nothing else takes the number before its step does.
+        wanted = [plan_fd if n.startswith(MADE) else descriptors[n] for n in plan.descriptors]
         os.write(plan_fd, encode(plan, job, fault=fault_of(plan)))
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         try:

@@ -13,6 +13,7 @@ from ..kernel.launch_plan import (
     COPY_UP,
     CREATE_DIRECTORY,
     CREATE_FILE,
+    DETACHED,
     NO_FOLLOW,
     OPTIONAL,
     RECURSIVE,
@@ -20,6 +21,7 @@ from ..kernel.launch_plan import (
 )
 from ..kernel.launch_plan import step_names as name_steps
 from .mount_options import (
+    MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NODIRATIME,
     MOUNT_ATTR_NOEXEC,
@@ -59,6 +61,7 @@ _ATTRIBUTES = (
     (0x20, "strictatime"),
     (MOUNT_ATTR_NODIRATIME, "nodiratime"),
     (MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
+    (MOUNT_ATTR_IDMAP, "idmap"),
 )
 
 _FLAGS = (
@@ -68,6 +71,7 @@ _FLAGS = (
     (OPTIONAL, "optional"),
     (NO_FOLLOW, "no-follow"),
     (COPY_UP, "copy-up"),
+    (DETACHED, "detached"),
 )
 
 _CLONE_NAMES = {
@@ -203,6 +207,10 @@ def _namespaces(step: Step) -> Arguments:
     return {"namespaces": [name for flag, name in _CLONE_NAMES.items() if step.a & flag]}
 
 
+def _birth(step: Step) -> Arguments:
+    return _namespaces(step) | ({"user_namespace": _strings(step)[0]} if step.data else {})
+
+
 def _barrier(step: Step) -> Arguments:
     return {"barrier": step.a}
 
@@ -231,6 +239,11 @@ def _bind(step: Step) -> Arguments:
     tree = [f"r{name}" for name in _names(step.b, _ATTRIBUTES)]
     kind = "rbind" if step.flags & RECURSIVE else "bind"
     return {"options": [kind, *_names(step.a, _ATTRIBUTES), *tree]}
+
+
+def _mapped(step: Step) -> Arguments:
+    maps = dict(zip(("uid_map", "gid_map"), _strings(step), strict=True))
+    return _bind(step) | ({} if step.target else maps)
 
 
 def _attributes(step: Step) -> Arguments:
@@ -306,7 +319,8 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "write-cgroup": _value,
     "attach-device-program": lambda step: {"instructions": len(step.data) // 8},
     "join-namespace": _namespaces,
-    "clone": _namespaces,
+    "map-mount": _mapped,
+    "clone": _birth,
     "unshare": _namespaces,
     "write-id-map": _value,
     "write-time-offsets": _value,

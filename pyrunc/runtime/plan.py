@@ -19,7 +19,7 @@ from .plan_context import (
     LaunchContext,
 )
 from .plan_identity import label_steps, oom_score_steps, process_steps
-from .plan_mounts import MountPlanner, cgroup_path
+from .plan_mounts import MountPlanner, cgroup_path, map_steps
 from .plan_namespaces import (
     ID_MAPS_WRITTEN,
     NETWORK_CARRIES,
@@ -59,11 +59,13 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
     return LaunchPlan(
         steps=(
             *_host_steps(linux, facts, cgroups, context),
+            *map_steps(spec),
             *host_joins(namespaces),
             Step(
                 kind="clone",
                 stage=CLONE,
                 path=cgroups.unified or "",
+                data=namespaces.user_namespace(),
                 a=namespaces.clone_flags(),
             ),
             *id_map_steps(namespaces),
@@ -76,7 +78,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
         ),
         argv=tuple(spec["process"]["args"]),
         environment=tuple(spec["process"].get("env") or ()),
-        descriptors=_descriptors(context),
+        descriptors=_descriptors(spec, context),
         cgroups=cgroups.all(),
     )
 
@@ -188,7 +190,7 @@ def _birth_steps(
     steps += unshare_steps(namespaces)
     steps += oom_score_steps(spec["process"], facts)
     steps += child_joins(namespaces)
-    if "user" in namespaces.new:
+    if namespaces.has("user"):
         steps.append(Step(kind="become-root"))
     if context.new_keyring:
         steps.append(Step(kind="join-keyring", data=f"_ses.{context.container_id}".encode()))
@@ -246,10 +248,10 @@ def _sysctl_steps(settings: dict[str, str]) -> list[Step]:
     ]
 
 
-def _descriptors(context: LaunchContext) -> tuple[str, ...]:
+def _descriptors(spec: dict[str, Any], context: LaunchContext) -> tuple[str, ...]:
     rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
     start = (START_DESCRIPTOR,) if context.start_fifo else ()
     console = (CONSOLE_DESCRIPTOR,) if context.has_console_socket else ()
     # close-descriptors moves the last ones to 3 and above.
     preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
-    return rootfs + start + console + preserved
+    return rootfs + start + console + tuple(step.fd for step in map_steps(spec)) + preserved

@@ -15,6 +15,9 @@ from ..kernel.launch_plan import (
     COPY_UP,
     CREATE_DIRECTORY,
     CREATE_FILE,
+    DETACHED,
+    HOST,
+    MADE,
     NO_FOLLOW,
     RECURSIVE,
     Step,
@@ -22,6 +25,7 @@ from ..kernel.launch_plan import (
 )
 from .cgroup import container_cgroups
 from .mount_options import (
+    MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
     MS_REC,
@@ -31,6 +35,7 @@ from .mount_options import (
     parse_options,
 )
 from .plan_context import ROOTFS_DESCRIPTOR
+from .plan_namespaces import id_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,12 +86,19 @@ class MountPlanner:
             (mount, parse_options(mount.get("options") or [], f"mounts[{index}]"))
             for index, mount in enumerate(spec.get("mounts") or [])
         ]
-        kinds = [n["type"] for n in self.linux.get("namespaces") or [] if not n.get("path")]
-        self.in_user_namespace = "user" in kinds
+        namespaces = self.linux.get("namespaces") or []
+        kinds = [n["type"] for n in namespaces if not n.get("path")]
+        self.in_user_namespace = any(n["type"] == "user" for n in namespaces)
         self.has_cgroup_namespace = "cgroup" in kinds
+        self.owns_mounts = "mount" in kinds
+        self.has_mounts = any(n["type"] == "mount" for n in namespaces)
 
     def root_steps(self) -> list[Step]:
         """Separate our mounts from the host's, and attach the root filesystem."""
+        if not self.has_mounts:
+            return [Step(kind="open-rootfs", path=self.context.rootfs)]
+        if not self.owns_mounts:  # whose propagation is a matter of those who made it
+            return [Step(kind="bind-rootfs", path=self.context.rootfs)]
         flags = self._initial_propagation()
         steps = [Step(kind="set-propagation", target="/", a=flags)]
         if flags & MS_SHARED:
@@ -103,9 +115,11 @@ class MountPlanner:
     def mount_steps(self) -> list[Step]:
         """Mount what the spec lists, in its order."""
         steps: list[Step] = []
-        for mount, options in self.mounts:
+        for index, (mount, options) in enumerate(self.mounts):
             if options.is_remount:
                 steps += _remount(mount, options)
+            elif is_mapped(mount):
+                steps += _mapped_bind(index, mount, options)
             elif options.is_bind or mount.get("type") == "bind":
                 steps += _bind(mount, options)
             elif mount.get("type") == "cgroup":
@@ -152,6 +166,8 @@ class MountPlanner:
     def pivot_steps(self) -> list[Step]:
         """Make the root filesystem "/", and give it the propagation that the spec names."""
         root = self.context.rootfs or self.context.attach_directory
+        if not self.owns_mounts:
+            return [Step(kind="change-root", target=root)]
         steps = [Step(kind="pivot-root", target=root)]
         wanted = self.linux.get("rootfsPropagation") or ""
         if wanted and PROPAGATION[wanted] & ~MS_REC not in (MS_PRIVATE, MS_SLAVE):
@@ -270,6 +286,46 @@ class MountPlanner:
         return steps
 
 
+def is_mapped(mount: dict[str, Any]) -> bool:
+    """Tell whether a mount shows its files as other users'."""
+    options = mount.get("options") or ()
+    return bool(mount.get("uidMappings")) or "idmap" in options or "ridmap" in options
+
+
+def map_steps(spec: dict[str, Any]) -> list[Step]:
+    """Return the host's steps that make the mounts with mapped ids; the child attaches them.
+
+    Without maps of its own, a mount has those of the container's user namespace.
+    """
+    linux = spec.get("linux") or {}
+    namespaces = linux.get("namespaces") or []
+    joined = next((n.get("path") or "" for n in namespaces if n["type"] == "user"), "")
+    steps = []
+    for index, mount in enumerate(spec.get("mounts") or []):
+        if not is_mapped(mount):
+            continue
+        options = parse_options(mount.get("options") or [], f"mounts[{index}]")
+        has_maps = bool(mount.get("uidMappings"))
+        maps = [
+            id_map((mount if has_maps else linux).get(key) or []).decode()
+            for key in ("uidMappings", "gidMappings")
+        ]
+        steps.append(
+            Step(
+                kind="map-mount",
+                stage=HOST,
+                path=mount["source"],
+                target="" if has_maps else joined,
+                data=pack_strings(maps),
+                a=options.set | (0 if options.maps_tree else MOUNT_ATTR_IDMAP),
+                b=options.tree_set | (MOUNT_ATTR_IDMAP if options.maps_tree else 0),
+                fd=f"{MADE}mount-{index}",
+                flags=RECURSIVE if options.recursive else 0,
+            )
+        )
+    return steps
+
+
 def device_number(major: int, minor: int) -> int:
     """Return a device number as mknod(2) and fstat(2) of the kernel carry it."""
     return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
@@ -282,21 +338,35 @@ def cgroup_path(spec: dict[str, Any], context: LaunchContext) -> str:
 
 
 def _bind(mount: dict[str, Any], options: MountOptions) -> list[Step]:
-    target = mount["destination"]
-    steps = [
-        Step(
-            kind="bind",
-            path=mount["source"],
-            target=target,
-            a=options.set,
-            b=options.tree_set,
-            flags=CREATE_FILE | CREATE_DIRECTORY | (RECURSIVE if options.recursive else 0),
-        )
+    step = Step(
+        kind="bind",
+        path=mount["source"],
+        target=mount["destination"],
+        a=options.set,
+        b=options.tree_set,
+        flags=CREATE_FILE | CREATE_DIRECTORY | (RECURSIVE if options.recursive else 0),
+    )
+    return [step, *_cleared(mount, options)]
+
+
+def _cleared(mount: dict[str, Any], options: MountOptions) -> list[Step]:
+    return [
+        Step(kind="set-mount-attributes", target=mount["destination"], b=clear, flags=flags)
+        for clear, flags in ((options.clear, 0), (options.tree_clear, RECURSIVE))
+        if clear
     ]
-    for clear, flags in ((options.clear, 0), (options.tree_clear, RECURSIVE)):
-        if clear:
-            steps.append(Step(kind="set-mount-attributes", target=target, b=clear, flags=flags))
-    return steps
+
+
+def _mapped_bind(index: int, mount: dict[str, Any], options: MountOptions) -> list[Step]:
+    """Attach what `map_steps` made."""
+    step = Step(
+        kind="bind",
+        path=mount["source"],
+        target=mount["destination"],
+        fd=f"{MADE}mount-{index}",
+        flags=DETACHED | CREATE_FILE | CREATE_DIRECTORY,
+    )
+    return [step, *_cleared(mount, options)]
 
 
 def _remount(mount: dict[str, Any], options: MountOptions) -> list[Step]:

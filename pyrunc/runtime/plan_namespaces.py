@@ -58,6 +58,11 @@ class Namespaces(Record):
         """Tell whether the container is in another namespace of this kind than the host."""
         return kind in self.new or any(kind == joined for joined, _ in self.joined)
 
+    def user_namespace(self) -> bytes:
+        """Return the path of the user namespace that is joined, with a NUL behind it, or b""."""
+        path = next((path for kind, path in self.joined if kind == "user"), "")
+        return path.encode("utf-8", "surrogateescape") + b"\0" if path else b""
+
     def clone_flags(self) -> int:
         """Return what clone3 makes."""
         return _flags(self.new) & ~_UNSHARED
@@ -69,22 +74,20 @@ def read_namespaces(linux: dict[str, Any], facts: HostFacts) -> Namespaces:
     Raises: Unsupported for combinations that pyrunc can't launch.
     """
     new, joined = [], []
-    for index, entry in enumerate(linux.get("namespaces") or []):
+    for entry in linux.get("namespaces") or []:
         kind, path = entry["type"], entry.get("path") or ""
-        if path and kind in ("mount", "user"):
-            raise Unsupported(
-                f"linux.namespaces[{index}].path: joining a {kind} namespace is not supported yet",
-                feature=f"joining a {kind} namespace",
-            )
         if path:
             joined.append((kind, path))
         else:
             new.append(kind)
-    if "mount" not in new:
+    if "user" in new and any(kind == "mount" for kind, _ in joined):
+        # Kernel: to join one wants CAP_SYS_ADMIN over its owner, which is not the new one.
         raise Unsupported(
-            "linux.namespaces: a container without a mount namespace is not supported yet",
-            feature="running in the host's mount namespace",
+            "linux.namespaces: a new user namespace can't join a mount namespace",
+            feature="joining a mount namespace",
+            needs="a user namespace that owns the mount namespace, joined by its path",
         )
+    joined.sort(key=lambda entry: entry[0] == "mount")  # last: paths are the host's
     if "time" in new and facts.kernel < (6, 1):
         # Kernel: before 6.1, execve did not move its caller into the unshared time namespace.
         raise Unsupported(
@@ -95,8 +98,8 @@ def read_namespaces(linux: dict[str, Any], facts: HostFacts) -> Namespaces:
     return Namespaces(
         new=tuple(new),
         joined=tuple(joined),
-        uid_map=_id_map(linux.get("uidMappings") or []),
-        gid_map=_id_map(linux.get("gidMappings") or []),
+        uid_map=id_map(linux.get("uidMappings") or []),
+        gid_map=id_map(linux.get("gidMappings") or []),
         time_offsets=_time_offsets(linux.get("timeOffsets") or {}),
     )
 
@@ -104,18 +107,26 @@ def read_namespaces(linux: dict[str, Any], facts: HostFacts) -> Namespaces:
 def host_joins(namespaces: Namespaces) -> list[Step]:
     """Return what the launcher joins before clone3, for the child to be born in.
 
-    Kernel: a pid namespace is for children only.  The others are joined here when the child gets a
-    new user namespace, from within which it could not join what belongs to the host's.
+    Kernel: a pid namespace is for children only.  The others are joined here when the child is in
+    another user namespace, from within which it could not join what belongs to the host's.  Never
+    the mount namespace: the launcher needs the host's files to the end.
     """
-    early = "user" in namespaces.new
-    return [_join(kind, path, HOST) for kind, path in namespaces.joined if early or kind == "pid"]
+    early = namespaces.has("user")
+    return [
+        _join(kind, path, HOST)
+        for kind, path in namespaces.joined
+        if kind not in ("user", "mount") and (early or kind == "pid")
+    ]
 
 
 def child_joins(namespaces: Namespaces) -> list[Step]:
     """Return what the child joins itself."""
-    if "user" in namespaces.new:
-        return []
-    return [_join(kind, path, CHILD) for kind, path in namespaces.joined if kind != "pid"]
+    kinds = ("mount",) if namespaces.has("user") else FLAGS
+    return [
+        _join(kind, path, CHILD)
+        for kind, path in namespaces.joined
+        if kind in kinds and kind != "pid"
+    ]
 
 
 def id_map_steps(namespaces: Namespaces) -> list[Step]:
@@ -152,7 +163,8 @@ def _flags(kinds: tuple[str, ...]) -> int:
     return result
 
 
-def _id_map(mappings: list[dict[str, int]]) -> bytes:
+def id_map(mappings: list[dict[str, int]]) -> bytes:
+    """Return the lines of a uid_map or gid_map.  Source: user_namespaces(7)."""
     lines = [f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings]
     return "".join(lines).encode()
 

@@ -66,6 +66,14 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "no such sysctl in this kernel or in the container's namespaces",
         "sysctl -a inside a container lists what there is",
     ),
+    ("map-mount", errno.EINVAL): (
+        "this filesystem, or this kernel, can't map its ids",
+        "ext4, xfs, btrfs and tmpfs (from Linux 6.3) can; what is mapped already can't again",
+    ),
+    ("join-namespace", errno.EINVAL): (
+        "it is not a namespace of that type",
+        "look at what the link in /proc/PID/ns names",
+    ),
     ("set-security-label", errno.ENOENT): (
         "`/proc/self/attr/apparmor/exec`: no such profile",
         "load it with apparmor_parser, or choose one that aa-status lists",
@@ -152,6 +160,10 @@ def _words(step: Step) -> tuple[str, str]:
     path, target = _text(step.path), _text(step.target)
     if step.kind in ("mount", "bind"):
         return f"{words} {path} on", target
+    if step.kind == "map-mount":
+        return words, path
+    if step.kind == "clone" and step.data:
+        return "join user namespace", step.data.rstrip(b"\0").decode("utf-8", "replace")
     if step.kind == "write-id-map":
         return words, path
     return words, target or path

@@ -35,6 +35,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         " host's files are visible",
         "setns(2)",
     ),
+    "map-mount": (
+        "the ids of a mount are mapped while it is attached nowhere, and by who may do all on its"
+        " filesystem: the child attaches it later",
+        'mount_setattr(2) "ID-mapped mounts"',
+    ),
     "clone": (
         "the container's first process is born into its new namespaces at once; on cgroup v2 also"
         " into its cgroup",
@@ -104,6 +109,10 @@ _KINDS: dict[str, tuple[str, str]] = {
         "pivot_root wants a mount, so the directory is bound onto itself",
         "pivot_root(2)",
     ),
+    "open-rootfs": (
+        "the container shares its mounts with others, so that nothing is mounted for its root",
+        "mount_namespaces(7)",
+    ),
     "make-directory": (
         "what is missing is made while the root is still writable, resolved inside of it",
         "openat2(2) RESOLVE_IN_ROOT",
@@ -155,6 +164,10 @@ _KINDS: dict[str, tuple[str, str]] = {
         'the root filesystem becomes "/" and the host\'s tree is detached: from here on no path'
         " leads out",
         "pivot_root(2)",
+    ),
+    "change-root": (
+        "others are in this mount namespace, and pivot_root would move them too",
+        "chroot(2), pivot_root(2)",
     ),
     "set-hostname": ("the name of this UTS namespace", "uts_namespaces(7)"),
     "set-domainname": ("the NIS name of this UTS namespace", "uts_namespaces(7)"),

@@ -51,7 +51,7 @@ def validate(spec: dict[str, Any], facts: HostFacts) -> None:
     kinds = _check_namespaces(linux)
     _check_id_maps(spec, linux, kinds)
     _check_needs(spec, linux, kinds)
-    _check_mounts(spec)
+    _check_mounts(spec, kinds)
     _check_devices(linux.get("devices") or [])
     _check_sysctls(linux.get("sysctl") or {}, kinds)
     _check_rlimits(spec["process"].get("rlimits") or [], facts)
@@ -382,8 +382,8 @@ _MOUNT = _object(
         "source": _text,
         "type": _text,
         "options": _NAMES,
-        "uidMappings": _not_yet,
-        "gidMappings": _not_yet,
+        "uidMappings": _list_of(_ID_MAPPING, 340),
+        "gidMappings": _list_of(_ID_MAPPING, 340),
     },
     ("destination",),
 )
@@ -580,16 +580,18 @@ def _check_namespaces(linux: dict[str, Any]) -> frozenset[str]:
 
 
 def _check_id_maps(spec: dict[str, Any], linux: dict[str, Any], kinds: frozenset[str]) -> None:
+    namespaces = linux.get("namespaces") or []
+    is_new = any(n["type"] == "user" and not n.get("path") for n in namespaces)
     for key in ("uidMappings", "gidMappings"):
         mappings = linux.get(key) or []
         if mappings and "user" not in kinds:
             raise _invalid(f"linux.{key}", "needs a user namespace", _LINUX)
         if "user" not in kinds:
             continue
-        if not mappings:
+        if not mappings and is_new:
             raise _invalid(f"linux.{key}", "a new user namespace needs mappings", _LINUX)
         _check_overlap(mappings, f"linux.{key}")
-    if "user" not in kinds:
+    if not is_new:  # one that is joined has its own maps, whatever the document says
         return
     _check_user(spec["process"].get("user") or {}, linux)
 
@@ -630,6 +632,24 @@ def _check_needs(spec: dict[str, Any], linux: dict[str, Any], kinds: frozenset[s
         raise _invalid("linux.timeOffsets", "needs a time namespace", _LINUX)
     if not spec["root"]["path"]:
         raise _invalid("root.path", "is empty")
+    if "mount" not in kinds:
+        _check_no_mounts(spec, linux)
+
+
+def _check_no_mounts(spec: dict[str, Any], linux: dict[str, Any]) -> None:
+    """Without a mount namespace every mount would be the host's, and would stay there."""
+    for where, value in (
+        ("mounts", spec.get("mounts")),
+        ("root.readonly", spec["root"].get("readonly")),
+        ("process.terminal", spec["process"].get("terminal")),
+        ("linux.rootfsPropagation", linux.get("rootfsPropagation")),
+    ):
+        if value:
+            raise _invalid(where, "needs a mount namespace", _LINUX)
+    for key in ("maskedPaths", "readonlyPaths"):
+        if linux.get(key):
+            problem = "unable to restrict sys entries without a private MNT namespace"
+            raise _invalid(f"linux.{key}", problem, _LINUX)
 
 
 # Files of procfs that a mount may cover, as lxcfs does; anything else there misleads the runtime.
@@ -650,7 +670,7 @@ _COVERABLE = frozenset(
 )
 
 
-def _check_mounts(spec: dict[str, Any]) -> None:
+def _check_mounts(spec: dict[str, Any], kinds: frozenset[str]) -> None:
     for index, mount in enumerate(spec.get("mounts") or []):
         where = f"mounts[{index}]"
         target = _tidy(mount["destination"])
@@ -665,6 +685,7 @@ def _check_mounts(spec: dict[str, Any]) -> None:
         elif not mount.get("type") and "remount" not in options:
             raise _invalid(f"{where}.type", "is required for all but bind mounts")
         _check_mount_options(mount, options, where, is_bind=is_bind)
+        _check_mount_maps(mount, where, kinds, is_bind=is_bind)
         # Security: CVE-2019-16884, CVE-2019-19921: whoever covers /proc forges what is read there.
         if target == "/proc" and mount.get("type") != "proc" and mount.get("source") != "/proc":
             raise _invalid(f"{where}.destination", "only procfs may be mounted on /proc")
@@ -679,13 +700,29 @@ def _check_mount_options(
     mount: dict[str, Any], options: list[str], where: str, *, is_bind: bool
 ) -> None:
     """Check the words that the specification adds to the kernel's."""
-    for index, option in enumerate(options):
-        if option in ("idmap", "ridmap"):
-            place = f"{where}.options[{index}]"
-            raise Unsupported(f"{place}: {option} is not supported yet", feature=option)
     if "tmpcopyup" in options and not is_bind and mount.get("type") != "tmpfs":
         place = f"{where}.options[{options.index('tmpcopyup')}]"
         raise _invalid(place, "tmpcopyup is for tmpfs")
+
+
+def _check_mount_maps(
+    mount: dict[str, Any], where: str, kinds: frozenset[str], *, is_bind: bool
+) -> None:
+    """Check the ids that a mount maps: its own, or the container's user namespace's."""
+    options = mount.get("options") or []
+    word = next((index for index, name in enumerate(options) if name in ("idmap", "ridmap")), -1)
+    maps = [key for key in ("uidMappings", "gidMappings") if mount.get(key)]
+    if not maps and word < 0:
+        return
+    place = f"{where}.{maps[0]}" if maps else f"{where}.options[{word}]"
+    if not is_bind:
+        raise Unsupported(f"{place}: only bind mounts can map ids", feature="idmapped mounts")
+    if len(maps) == 1:
+        raise _invalid(place, "uidMappings and gidMappings must be specified together")
+    if not maps and "user" not in kinds:
+        raise _invalid(place, "without mappings, the container needs a user namespace")
+    for key in maps:
+        _check_overlap(mount[key], f"{where}.{key}")
 
 
 def is_bind_of_pts(mount: dict[str, Any]) -> bool:

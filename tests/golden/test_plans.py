@@ -106,7 +106,10 @@ def spec_of(case: dict[str, Any]) -> dict[str, Any]:
     spec = default_spec(facts_of(case))
     spec["process"]["args"] = ["true"]
     changed: dict[str, Any] = merge(spec, case.get("spec", {}))
-    changed["mounts"] += case.get("mounts", [])
+    if case.get("mounts") == "none":
+        changed["mounts"] = []
+    else:
+        changed["mounts"] += case.get("mounts", [])
     return changed
 
 

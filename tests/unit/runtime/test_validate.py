@@ -140,6 +140,12 @@ def bind(destination: str, source: str = "/srv") -> dict[str, Any]:
             "linux.personality.flags[0]",
         ),
         ("linux.devices", [{"path": "/dev/x", "type": "c"}], "linux.devices[0].major"),
+        ("mounts.+", bind("/a") | {"options": ["bind", "idmap"]}, "mounts[7].options[1]"),
+        (
+            "mounts.+",
+            bind("/a") | {"uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]},
+            "mounts[7].uidMappings",
+        ),
         ("linux.memoryPolicy", {"mode": "MPOL_X"}, "linux.memoryPolicy.mode"),
         ("linux.memoryPolicy", {"mode": "MPOL_BIND"}, "linux.memoryPolicy.nodes"),
         ("linux.memoryPolicy", {"mode": "MPOL_BIND", "nodes": "1024"}, "linux.memoryPolicy.nodes"),
@@ -170,12 +176,10 @@ def test_invalid_value_is_refused_at_its_path(path: str, value: object, where: s
         ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}),
         ("process.commandLine", "cmd /c dir"),
         ("freebsd", {"devices": [{"path": "/dev/x"}]}),
-        ("mounts.+", bind("/a") | {"options": ["bind", "idmap"]}),
-        ("mounts.+", bind("/a") | {"uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]}),
+        ("mounts.+", {"destination": "/a", "type": "tmpfs", "options": ["idmap"]}),
         ("windows", {"layerFolders": ["x"]}),
         ("vm", {"kernel": {"path": "/x"}}),
         ("ociVersion", "2.0.0"),
-        ("linux.namespaces.4.path", "/proc/1/ns/mnt"),
         ("linux.resources.network", {"classID": 1}),
         ("linux.resources.rdma", {"mlx5_1": {"hcaHandles": 3}}),
         ("linux.resources.memory", {"swappiness": 3}),
@@ -233,6 +237,35 @@ def test_setting_without_its_namespace_would_change_the_host(missing: str) -> No
     spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != missing]
     with pytest.raises(InvalidSpec):
         validate(spec, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("mounts", [bind("/a")]),
+        ("root.readonly", True),
+        ("process.terminal", True),
+        ("linux.rootfsPropagation", "private"),
+        ("linux.maskedPaths", ["/proc/keys"]),
+        ("linux.readonlyPaths", ["/proc/sys"]),
+    ],
+)
+def test_mount_without_a_mount_namespace_would_stay_on_the_host(path: str, value: object) -> None:
+    spec = without_mount_namespace()
+    assert compile_plan(spec, FACTS, CONTEXT.replace(rootfs="/r")).steps
+    parent, _, last = path.rpartition(".")
+    (spec[parent] if parent else spec)[last] = value
+    with pytest.raises(InvalidSpec) as caught:
+        validate(spec, FACTS)
+    assert caught.value.where == path
+
+
+def without_mount_namespace() -> dict[str, Any]:
+    spec = spec_with("mounts", [])
+    linux = spec["linux"]
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "mount"]
+    linux["maskedPaths"] = linux["readonlyPaths"] = []
+    return spec
 
 
 def test_capabilities_that_can_not_be_granted_are_warned_about() -> None:

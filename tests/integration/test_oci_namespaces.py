@@ -1,0 +1,266 @@
+"""Is a container in the namespaces that its spec names, new or joined, and its files whose?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .test_oci_container import Container, read_links
+
+MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+NAMES = {
+    "mount": "mnt",
+    "network": "net",
+    "user": "user",
+    "pid": "pid",
+    "ipc": "ipc",
+    "uts": "uts",
+    "cgroup": "cgroup",
+    "time": "time",
+}
+
+
+class Holder:
+    """A process that waits in new namespaces."""
+
+    def __init__(self, *options: str) -> None:
+        """Start it, wait until it is in them, and map its users."""
+        words = ["unshare", *options, "sh", "-c", "echo; exec sleep 60"]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        self.pid = int(children or self.process.pid)
+        if "-U" in options:
+            for name in ("uid_map", "gid_map"):
+                Path(f"/proc/{self.pid}/{name}").write_text("0 100000 65536")
+
+    def path(self, kind: str) -> str:
+        """Return the path of one of its namespaces."""
+        return f"/proc/{self.pid}/ns/{NAMES[kind]}"
+
+    def link(self, kind: str) -> str:
+        """Return what a process in this namespace sees of it."""
+        return str(Path(self.path(kind)).readlink())
+
+    def end(self) -> None:
+        """Let it go."""
+        subprocess.run(["kill", "-9", str(self.pid)], check=False)
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def container(directory: Path) -> Container:
+    return Container(directory)
+
+
+@pytest.fixture
+def mapped(container: Container) -> Container:
+    """Return a container whose files are those of the user that is root in its namespace."""
+    subprocess.run(["chown", "-R", "100000:100000", container.bundle.rootfs], check=True)
+    container.bundle.directory.chmod(0o755)
+    container.bundle.linux["sysctl"] = {}
+    return container
+
+
+@pytest.fixture
+def mounts() -> Iterator[Holder]:
+    holder = Holder("-m", "--propagation", "private")
+    yield holder
+    holder.end()
+
+
+@pytest.fixture
+def users() -> Iterator[Holder]:
+    holder = Holder("-U")
+    yield holder
+    holder.end()
+
+
+def join(container: Container, kind: str, path: str) -> None:
+    """Let the container join a namespace instead of making one."""
+    others = [n for n in container.bundle.linux["namespaces"] if n["type"] != kind]
+    container.bundle.linux["namespaces"] = [*others, {"type": kind, "path": path}]
+
+
+def test_mount_namespace_is_joined_and_its_root_left_alone(
+    container: Container, mounts: Holder
+) -> None:
+    join(container, "mount", mounts.path("mount"))
+    root = os.stat(f"/proc/{mounts.pid}/root/").st_ino
+    printed = container.output("readlink /proc/self/ns/mnt; ls /; cat /proc/1/comm; :")
+    assert printed.split()[0] == mounts.link("mount")
+    assert "bin" in printed.split()
+    assert printed.split()[-1] == "sh"
+    assert os.stat(f"/proc/{mounts.pid}/root/").st_ino == root
+
+
+def test_mount_namespace_that_is_none_is_an_error(container: Container, mounts: Holder) -> None:
+    join(container, "mount", mounts.path("uts"))
+    done = container.run("true")
+    assert done.returncode == 1
+    assert "it is not a namespace of that type" in done.stderr
+
+
+def test_user_namespace_is_joined_and_owns_the_new_ones(mapped: Container, users: Holder) -> None:
+    join(mapped, "user", users.path("user"))
+    names = ("user", "pid", "mnt", "uts")
+    script = f"{read_links(names)}; id -u; touch /tmp/made; hostname other; hostname"
+    spec = mapped.bundle.spec
+    for names_of_set in spec["process"]["capabilities"].values():
+        names_of_set.append("CAP_SYS_ADMIN")
+    del spec["linux"]["seccomp"]
+    lines = mapped.output(script).splitlines()
+    assert lines[0] == users.link("user")
+    assert not {users.link("pid"), users.link("mount")} & set(lines)
+    assert lines[4:] == ["0", "other"]
+    assert (mapped.bundle.rootfs / "tmp/made").stat().st_uid == 100000
+
+
+def test_user_and_other_namespaces_are_joined_together(mapped: Container) -> None:
+    holder = Holder("-U", "-n", "-i", "-u", "-m", "-p", "--fork")
+    kinds = ("user", "network", "ipc", "uts", "mount", "pid")
+    try:
+        for kind in kinds:
+            join(mapped, kind, holder.path(kind))
+        del mapped.bundle.spec["hostname"]
+        printed = mapped.output(read_links([NAMES[kind] for kind in kinds]))
+        assert printed.split() == [holder.link(kind) for kind in kinds]
+    finally:
+        holder.end()
+
+
+def test_created_container_in_a_joined_user_namespace_is_its_callers_child(
+    mapped: Container, users: Holder
+) -> None:
+    join(mapped, "user", users.path("user"))
+    bundle = mapped.bundle.write("sleep", "60")
+    mapped.oci.create(bundle, mapped.name)
+    try:
+        state = mapped.oci.state(mapped.name)
+        fields = Path(f"/proc/{state['pid']}/stat").read_text().rpartition(")")[2].split()
+        assert state["status"] == "created"
+        assert int(fields[1]) in (1, os.getpid())
+        mapped.oci("start", mapped.name, check=True)
+        mapped.oci.wait_for(mapped.name, "running")
+    finally:
+        mapped.oci("delete", "--force", mapped.name, check=True)
+
+
+def test_user_namespace_that_is_none_is_an_error(container: Container, users: Holder) -> None:
+    join(container, "user", users.path("uts"))
+    done = container.run("true")
+    assert done.returncode == 1
+    assert "cannot join user namespace" in done.stderr
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/pyrunc/{container.name}"))
+
+
+def test_no_mount_namespace_means_another_root_and_no_mount(container: Container) -> None:
+    linux = container.bundle.linux
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "mount"]
+    linux["maskedPaths"] = linux["readonlyPaths"] = []
+    container.bundle.spec["mounts"] = []
+    printed = container.output("ls /; pwd; echo x >/dev/null; hostname")
+    assert {"bin", "etc", "root"} <= set(printed.split())
+    assert printed.splitlines()[-2:] == ["/", "box"]
+    names = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    assert not {name for name in names if name.startswith(str(container.bundle.path))}
+
+
+# -- idmapped mounts -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(directory: Path) -> Path:
+    """Return a directory with a file of user 1000 and one of root, and a mount below."""
+    path = directory / "shared"
+    path.mkdir()
+    path.chmod(0o777)
+    for name, owner in (("mine", 1000), ("roots", 0)):
+        (path / name).write_text("")
+        os.chown(path / name, owner, owner)
+    return path
+
+
+def owners(container: Container, *paths: str) -> list[str]:
+    printed = container.output(f"stat -c %u:%g {' '.join(paths)}")
+    return printed.split()
+
+
+def test_mount_with_maps_of_its_own(container: Container, shared: Path) -> None:
+    maps = [{"containerID": 1000, "hostID": 0, "size": 1}]
+    os.chown(shared, 1000, 1000)
+    container.bundle.mount("/data", "bind", str(shared), "bind", "nosuid")
+    container.bundle.spec["mounts"][-1] |= {"uidMappings": maps, "gidMappings": maps}
+    script = "stat -c %u:%g /data/mine /data/roots; touch /data/new; grep ' /data ' /proc/mounts"
+    printed = container.output(script).split()
+    assert printed[:2] == ["0:0", "65534:65534"]
+    assert "nosuid" in printed[-3]
+    assert (shared / "new").stat().st_uid == 1000
+
+
+@pytest.mark.parametrize("with_option", [True, False])
+def test_mount_with_maps_in_a_user_namespace(
+    mapped: Container, shared: Path, *, with_option: bool
+) -> None:
+    mapped.bundle.linux["namespaces"].append({"type": "user"})
+    mapped.bundle.linux["uidMappings"] = mapped.bundle.linux["gidMappings"] = MAP
+    options = ["bind", "idmap"] if with_option else ["bind"]
+    mapped.bundle.mount("/data", "bind", str(shared), *options)
+    if not with_option:
+        mapped.bundle.spec["mounts"][-1] |= {"uidMappings": MAP, "gidMappings": MAP}
+    mapped.bundle.mount("/plain", "bind", str(shared), "bind")
+    found = owners(mapped, "/data/mine", "/data/roots", "/plain/roots")
+    assert found == ["1000:1000", "0:0", "65534:65534"]
+
+
+def test_mount_with_the_maps_of_a_joined_namespace(
+    mapped: Container, users: Holder, shared: Path
+) -> None:
+    join(mapped, "user", users.path("user"))
+    mapped.bundle.mount("/data", "bind", str(shared), "bind", "idmap", "ro")
+    assert owners(mapped, "/data/mine", "/data/roots") == ["1000:1000", "0:0"]
+
+
+@pytest.mark.parametrize(("word", "below"), [("idmap", "0:0"), ("ridmap", "1000:1000")])
+def test_ridmap_reaches_mounts_below(
+    container: Container, shared: Path, word: str, below: str
+) -> None:
+    (shared / "below").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", shared / "below"], check=True)
+    maps = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    try:
+        container.bundle.mount("/data", "bind", str(shared), "rbind", word)
+        container.bundle.spec["mounts"][-1] |= {"uidMappings": maps, "gidMappings": maps}
+        assert owners(container, "/data/roots", "/data/below") == ["1000:1000", below]
+    finally:
+        subprocess.run(["umount", shared / "below"], check=True)
+
+
+def test_created_container_keeps_no_descriptor_of_a_mount(
+    container: Container, shared: Path
+) -> None:
+    maps = [{"containerID": 1000, "hostID": 0, "size": 1}]
+    container.bundle.mount("/data", "bind", str(shared), "bind")
+    container.bundle.spec["mounts"][-1] |= {"uidMappings": maps, "gidMappings": maps}
+    container.oci.create(container.bundle.write("true"), container.name)
+    try:
+        pid = container.oci.state(container.name)["pid"]
+        links = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        assert not {link for link in links if link in ("/", "/data", str(shared))}
+    finally:
+        container.oci("delete", "--force", container.name, check=True)
+
+
+def test_filesystem_that_can_not_map_ids_is_named(container: Container) -> None:
+    container.bundle.mount("/data", "bind", "/sys/fs", "bind")
+    container.bundle.spec["mounts"][-1] |= {"uidMappings": MAP, "gidMappings": MAP}
+    done = container.run("true")
+    assert "cannot map ids of mount '/sys/fs'" in done.stderr
