@@ -94,12 +94,12 @@ def test_mount_namespace_is_joined_and_its_root_left_alone(
     container: Container, mounts: Holder
 ) -> None:
     join(container, "mount", mounts.path("mount"))
-    root = os.stat(f"/proc/{mounts.pid}/root/").st_ino
+    root = Path(f"/proc/{mounts.pid}/root/").stat().st_ino
     printed = container.output("readlink /proc/self/ns/mnt; ls /; cat /proc/1/comm; :")
     assert printed.split()[0] == mounts.link("mount")
     assert "bin" in printed.split()
     assert printed.split()[-1] == "sh"
-    assert os.stat(f"/proc/{mounts.pid}/root/").st_ino == root
+    assert Path(f"/proc/{mounts.pid}/root/").stat().st_ino == root
 
 
 def test_mount_namespace_that_is_none_is_an_error(container: Container, mounts: Holder) -> None:
