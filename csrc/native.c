@@ -128,3 +128,9 @@ int native_bpf(int command, void *attributes, unsigned size)
 {
     return result(syscall(SYS_bpf, command, attributes, size));
 }
+
+int native_seccomp_flags(unsigned flags)
+{
+    enum { SET_MODE_FILTER = 1 };
+    return result(syscall(SYS_seccomp, SET_MODE_FILTER, flags, NULL));
+}

@@ -32,6 +32,7 @@ int native_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 long long native_statfs_type(int fd);
 int native_syncfs(int fd);
 int native_bpf(int command, void *attributes, unsigned size);
+int native_seccomp_flags(unsigned flags);
 /* cffi: end */
 
 #endif

@@ -139,6 +139,18 @@ COMMANDS: dict[str, Command] = {
         "execute one more process in a container",
         EXEC_OPTIONS,
     ),
+    "events": (
+        "oci_events.events",
+        1,
+        1,
+        _ID,
+        "print what a container uses, and that its memory ran out",
+        (
+            ("interval", VALUE, "time between two stats events (default: 5s)"),
+            ("stats", FLAG, "print one stats event, and exit"),
+        ),
+    ),
+    "features": ("oci_spec.features", 0, 0, "", "print what this runtime can do, as JSON", ()),
     "kill": (
         "oci_lifecycle.kill",
         1,
@@ -166,6 +178,14 @@ COMMANDS: dict[str, Command] = {
     ),
     "resume": ("oci_lifecycle.resume", 1, 1, _ID, "let a paused container go on", ()),
     "run": ("oci_lifecycle.run", 1, 1, _ID, "create and start a container", RUN_OPTIONS),
+    "spec": (
+        "oci_spec.spec",
+        0,
+        0,
+        "",
+        "write a config.json to start from",
+        (_BUNDLE, ("rootless", FLAG, "for a user without rights: with a user namespace")),
+    ),
     "start": (
         "oci_lifecycle.start",
         1,
@@ -182,10 +202,7 @@ COMMANDS: dict[str, Command] = {
 NOT_YET_COMMANDS = frozenset(
     (
         "checkpoint",
-        "events",
-        "features",
         "restore",
-        "spec",
     )
 )
 

@@ -231,6 +231,11 @@ def bpf(command: int, attributes: bytearray) -> int:
     return _result(lib.native_bpf(command, ffi.from_buffer(attributes), len(attributes)), "")
 
 
+def seccomp_flags(flags: int) -> None:
+    """Ask for a filter with these flags, and give none: EFAULT says that the kernel knows them."""
+    _result(lib.native_seccomp_flags(flags), "")
+
+
 def _path(value: Path) -> bytes:
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if b"\0" in raw:

@@ -64,7 +64,7 @@ def load_object(
     return value
 
 
-def dump(value: Any, *, indent: int | None = None) -> bytes:
+def dump(value: Any, *, indent: int | str | None = None) -> bytes:
     """Return the value as UTF-8 JSON without spaces, names in insertion order.
 
     With `indent`, the json package is imported (cold paths only) and a newline ends the text.

@@ -69,6 +69,12 @@ _WORDS = {
 }
 
 
+def known_options() -> tuple[str, ...]:
+    """Return every word that is not left to the filesystem."""
+    tree = (f"r{name}" for name in _ATTRIBUTES)
+    return (*_ATTRIBUTES, *tree, *PROPAGATION, "bind", "rbind", *_NOTHING, *_WORDS)
+
+
 class MountOptions(Record):
     """The options of one mount, sorted by who understands them."""
 

@@ -88,6 +88,24 @@ def validate_process(spec: dict[str, Any], facts: HostFacts) -> None:
     _check_labels(process, facts)
 
 
+def accepts_linux(linux: dict[str, Any]) -> bool:
+    """Tell whether valid properties below `linux` are applied at all (features.py)."""
+    return _is_applied(_LINUX_OBJECT, linux)
+
+
+def accepts_mount(mount: dict[str, Any]) -> bool:
+    """Tell whether the properties of a valid mount are applied at all."""
+    return _is_applied(_MOUNT, mount)
+
+
+def _is_applied(check: Check, value: Unchecked) -> bool:
+    try:
+        check(value, "")
+    except Unsupported:
+        return False
+    return True
+
+
 def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:
     """Return what is not applied and need not be: capabilities that can't be granted."""
     sets = (spec.get("process") or {}).get("capabilities") or {}

@@ -7,6 +7,7 @@ selected elsewhere; pytest's closing line counts it as deselected.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -40,6 +41,8 @@ KINDS: dict[str, bool] = {
     "hugetlb on v2 beside v1": bool(_LAYOUT.hierarchies)
     and "hugetlb" in _LAYOUT.unified_controllers,
     "no hugetlb on v1": _LAYOUT.v1("hugetlb") is None,
+    "blkio on v1": _LAYOUT.v1("blkio") is not None,
+    "/var/tmp on a disk": os.major(Path("/var/tmp").stat().st_dev) > 0,
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
     "docker client 28": _docker_major() == 28,  # others word their errors differently
