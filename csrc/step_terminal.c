@@ -119,5 +119,7 @@ int step_open_terminal(struct child *child, const struct step *step)
     sys_close(master_fd);
     if (peer_fd >= 0)
         sys_close(peer_fd);
+    if (step->fd >= 0)
+        sys_close(step->fd);
     return result;
 }

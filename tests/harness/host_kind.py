@@ -35,6 +35,7 @@ def _docker_major() -> int:
 KINDS: dict[str, bool] = {
     "cgroup v1": bool(_LAYOUT.hierarchies),
     "cgroup v2": _LAYOUT.unified is not None,
+    "controllers on v2": bool(_LAYOUT.unified_controllers),
     "memory on v1": _LAYOUT.v1("memory") is not None,
     "memory not on v2": "memory" not in _LAYOUT.unified_controllers,
     "freezer on v1": _LAYOUT.v1("freezer") is not None,
