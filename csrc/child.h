@@ -69,6 +69,9 @@ int copy_tree(int from_fd, int to_fd, int depth);
 /* step_mount.c */
 int set_attributes(int mount_fd, uint64_t set, uint64_t clear, unsigned flags);
 
+/* step_terminal.c */
+int send_descriptor(int socket_fd, int fd, const char *text);
+
 /* netlink.c; for the parent as well */
 int netlink_open(void);
 int netlink_transact(int fd, const void *messages, uint32_t size);

@@ -64,18 +64,10 @@ void send_trace(struct launch *launch)
     }
 }
 
-/* With a pidfd: signals from the client can neither reach another process nor queue behind input.
- */
-void send_started(struct launch *launch)
+static void send_with_descriptor(struct launch *launch, void *packet, size_t size, int fd)
 {
-    struct started_packet packet = {
-        .type = PACKET_STARTED,
-        .pid = launch->pid,
-        .start_time = process_start_time(launch->pid),
-        .started_ns = launch->started_ns,
-    };
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec body = {.iov_base = &packet, .iov_len = sizeof packet};
+    struct iovec body = {.iov_base = packet, .iov_len = size};
     struct msghdr message = {
         .msg_iov = &body,
         .msg_iovlen = 1,
@@ -86,8 +78,29 @@ void send_started(struct launch *launch)
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &launch->pidfd, sizeof launch->pidfd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
     send_and_wait(launch, &message);
+}
+
+/* With a pidfd: signals from the client can neither reach another process nor queue behind input.
+ */
+void send_started(struct launch *launch)
+{
+    struct started_packet packet = {
+        .type = PACKET_STARTED,
+        .pid = launch->pid,
+        .start_time = process_start_time(launch->pid),
+        .started_ns = launch->started_ns,
+    };
+    send_with_descriptor(launch, &packet, sizeof packet, launch->pidfd);
+}
+
+/* The child's filter asks somebody: the client finds out whom. */
+void send_listener(struct launch *launch, int fd)
+{
+    struct listener_packet packet = {.type = PACKET_LISTENER, .pid = launch->pid};
+    send_with_descriptor(launch, &packet, sizeof packet, fd);
+    close(fd);
 }
 
 void send_exit(struct launch *launch, const struct exit_status *status)

@@ -262,7 +262,8 @@ static void run_steps(struct launch *launch)
     }
 }
 
-/* Read what the child sends: its terminal, or that it waits to be started.  0 at its end. */
+/* Read what the child sends: its terminal, the descriptor of its filter ('L'), or that it waits to
+ * be started.  0 at its end. */
 static int receive_from_child(struct launch *launch)
 {
     char byte = 0;
@@ -278,8 +279,14 @@ static int receive_from_child(struct launch *launch)
     if (length <= 0)
         return 0;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_type == SCM_RIGHTS)
-        memcpy(&launch->master_fd, CMSG_DATA(header), sizeof launch->master_fd);
+    if (!header || header->cmsg_type != SCM_RIGHTS)
+        return byte;
+    int fd;
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    if (byte == 'L')
+        send_listener(launch, fd);
+    else
+        launch->master_fd = fd;
     return byte;
 }
 

@@ -188,12 +188,13 @@ _Static_assert(sizeof(struct step_record) == 32, "the layout of launcher.py");
 /* Packets between launcher and client: one character of type, then the body. */
 enum packet_type {
     /* launcher to client */
-    PACKET_STEP = 'T',    /* struct step_packet */
-    PACKET_STARTED = 'S', /* struct started_packet, with a pidfd as SCM_RIGHTS */
-    PACKET_STDOUT = '1',  /* bytes */
-    PACKET_STDERR = '2',  /* bytes */
-    PACKET_EXIT = 'X',    /* struct exit_packet */
-    PACKET_ROOM = 'R',    /* nothing: the last packet of input is gone, another may come */
+    PACKET_STEP = 'T',     /* struct step_packet */
+    PACKET_STARTED = 'S',  /* struct started_packet, with a pidfd as SCM_RIGHTS */
+    PACKET_STDOUT = '1',   /* bytes */
+    PACKET_STDERR = '2',   /* bytes */
+    PACKET_EXIT = 'X',     /* struct exit_packet */
+    PACKET_LISTENER = 'N', /* struct listener_packet, with a filter's descriptor as SCM_RIGHTS */
+    PACKET_ROOM = 'R',     /* nothing: the last packet of input is gone, another may come */
     /* client to launcher */
     PACKET_STDIN = '0',     /* bytes, one packet at a time */
     PACKET_STDIN_END = 'E', /* nothing */
@@ -219,6 +220,13 @@ struct started_packet {
     uint64_t started_ns; /* CLOCK_REALTIME */
 };
 _Static_assert(sizeof(struct started_packet) == 24, "the layout of launcher.py");
+
+struct listener_packet {
+    char type;
+    char padding[3];
+    int32_t pid;
+};
+_Static_assert(sizeof(struct listener_packet) == 8, "the layout of launcher.py");
 
 struct exit_packet {
     char type;

@@ -52,6 +52,7 @@ void client_lost(struct launch *launch);
 void send_step(struct launch *launch, uint32_t index);
 void send_trace(struct launch *launch);
 void send_started(struct launch *launch);
+void send_listener(struct launch *launch, int fd);
 void send_exit(struct launch *launch, const struct exit_status *status);
 
 /* record.c */

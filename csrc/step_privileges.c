@@ -103,11 +103,17 @@ int step_set_capabilities(struct child *child, const struct step *step)
     return result == 0 && child->is_tied ? tie_to_parent(child) : result;
 }
 
+/* A filter that notifies gives a descriptor to be asked by.  It leaves at once and by one system
+ * call: whatever the filter holds up waits for who gets it.  The launcher is still there. */
 int step_install_seccomp(struct child *child, const struct step *step)
 {
     struct sock_fprog program = {
         .len = (unsigned short)(step->data_size / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)step_data(child, step),
     };
-    return sys_result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)step->a, &program));
+    int result =
+        sys_result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)step->a, &program));
+    if (result < 0 || !(step->a & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+        return result;
+    return send_descriptor(child->sync_fd, result, "L");
 }

@@ -56,11 +56,10 @@ static int open_peer(int master_fd, const struct step *step)
 }
 
 /* Hand the master to the launcher or to the console socket; one byte has to go with it. */
-static int send_descriptor(int socket_fd, int fd)
+int send_descriptor(int socket_fd, int fd, const char *text)
 {
-    char text[] = "/dev/ptmx";
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec body = {.iov_base = text, .iov_len = sizeof text - 1};
+    struct iovec body = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
     struct msghdr message = {
         .msg_iov = &body,
         .msg_iovlen = 1,
@@ -115,7 +114,7 @@ int step_open_terminal(struct child *child, const struct step *step)
     if (result == 0)
         result = take_terminal(peer_fd);
     if (result == 0)
-        result = send_descriptor(step->fd >= 0 ? step->fd : child->sync_fd, master_fd);
+        result = send_descriptor(step->fd >= 0 ? step->fd : child->sync_fd, master_fd, "/dev/ptmx");
     sys_close(master_fd);
     if (peer_fd >= 0)
         sys_close(peer_fd);

@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
-__all__ = ["Exited", "Job", "Launch", "Output", "Room", "Started", "StepRecord", "start"]
+__all__ = [
+    "Exited",
+    "Job",
+    "Launch",
+    "Listener",
+    "Output",
+    "Room",
+    "Started",
+    "StepRecord",
+    "start",
+]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIRECTORY: Final = f"{_PACKAGE}/libexec"
@@ -69,6 +79,13 @@ class Started(Record):
     started_ns: int  # CLOCK_REALTIME
 
 
+class Listener(Record):
+    """The filter of process `pid` asks whoever holds `descriptor`; the receiver closes it."""
+
+    pid: int
+    descriptor: int
+
+
 class Output(Record):
     """Bytes that the container wrote; `stream` is 1 or 2."""
 
@@ -104,7 +121,7 @@ class Launch:
         """Return the descriptor to poll; readable means that `receive` has something."""
         return self._socket.fileno()
 
-    def receive(self) -> Started | StepRecord | Output | Room | Exited | None:
+    def receive(self) -> Started | StepRecord | Listener | Output | Room | Exited | None:
         """Wait for the next packet; None when the launcher is gone.
 
         A failed launch ends as: a StepRecord with an errno, then None; by then nothing of the
@@ -132,6 +149,9 @@ class Launch:
                 self._pidfd = unpack("=i", ancillary[0][2][:4])[0]
             pid, start_time, started_ns = _STARTED.unpack(packet)
             return Started(pid=pid, start_time=start_time, started_ns=started_ns)
+        if kind == b"N":
+            (descriptor,) = unpack("=i", ancillary[0][2][:4])
+            return Listener(pid=unpack("=4xi", packet)[0], descriptor=descriptor)
         if kind == b"X":
             oom_killed, code, number, started_ns, finished_ns = _EXIT.unpack(packet)
             return Exited(

@@ -24,6 +24,7 @@ from .lifecycle import delete
 from .passed_descriptors import Passed
 from .plan import compile_plan
 from .plan_context import LaunchContext
+from .seccomp_profile import notifies
 from .validate import validate
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Started
+    from ..kernel.launcher import Launch, Listener, Started
     from ..kernel.probe import HostFacts
 
 
@@ -90,6 +91,7 @@ class _Creation:
         self.state: ContainerState
         self.mode = "create"
         self.pidfd_socket = -1
+        self.agent_fd = -1
 
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
@@ -131,7 +133,7 @@ class _Creation:
 
     def finish(self) -> Started:
         """Wait until the launch is done, and record the process."""
-        started = await_started(self.launch, self.plan)
+        started = await_started(self.launch, self.plan, self._hand_listener_over)
         self.state = self.state.replace(pid=started.pid, pid_start_time=started.start_time)
         self.directory.write(self.state)
         if self.options.pid_file:
@@ -140,6 +142,12 @@ class _Creation:
             send_descriptor(self.pidfd_socket, self.launch.pidfd, b"standard")
             os.close(self.pidfd_socket)
         return started
+
+    def _hand_listener_over(self, listener: Listener) -> None:
+        from .seccomp_listener import hand_over
+
+        hand_over(self.agent_fd, self.spec, listener, self.state)
+        os.close(self.agent_fd)
 
     def _check_terminal(self, mode: str) -> None:
         wants_terminal = bool(self.spec["process"].get("terminal"))
@@ -190,6 +198,10 @@ class _Creation:
                 opened.append(console)
             if self.options.pidfd_socket:
                 self.pidfd_socket = connect(self.options.pidfd_socket, "pidfd socket")
+            if notifies((self.spec.get("linux") or {}).get("seccomp") or {}):
+                from .seccomp_listener import connect_agent
+
+                self.agent_fd = connect_agent(self.spec)
             self.launch = launcher.start(self.plan, job, descriptors)
         finally:
             for descriptor in opened:

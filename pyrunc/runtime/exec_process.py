@@ -24,6 +24,7 @@ from .handing_over import connect, send_descriptor, write_pid_file
 from .launching import await_started
 from .plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
 from .plan_namespaces import FLAGS
+from .seccomp_profile import notifies
 from .validate import validate_process
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..kernel.cgroup_layout import CgroupLayout
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch
+    from ..kernel.launcher import Launch, Listener
     from ..kernel.probe import HostFacts
     from .container_state import ContainerState, StateDirectory
     from .exec_request import ExecOptions
@@ -69,6 +70,7 @@ class _Entry:
         self.options = options
         self.mode = "detach" if options.detach else "run"
         self._opened: list[int] = []
+        self.agent_fd = -1
 
     def enter(self) -> Launch:
         """Check, compile, launch and hand over."""
@@ -89,7 +91,11 @@ class _Entry:
             descriptors["console"] = self._open(console)
         if self.options.pidfd_socket:
             pidfd_socket = self._open(connect(self.options.pidfd_socket, "pidfd socket"))
-        return self._launch(plan, descriptors, pidfd_socket)
+        if notifies((spec.get("linux") or {}).get("seccomp") or {}):
+            from .seccomp_listener import connect_agent
+
+            self.agent_fd = self._open(connect_agent(spec))
+        return self._launch(spec, plan, descriptors, pidfd_socket)
 
     def close(self) -> None:
         """Close what only the launch needed."""
@@ -129,7 +135,13 @@ class _Entry:
             return None
         return seccomp.program(profile, frozenset(), facts, f"{self.directory.root}/.seccomp")
 
-    def _launch(self, plan: LaunchPlan, descriptors: dict[str, int], pidfd_socket: int) -> Launch:
+    def _launch(
+        self,
+        spec: dict[str, Any],
+        plan: LaunchPlan,
+        descriptors: dict[str, int],
+        pidfd_socket: int,
+    ) -> Launch:
         job = Job(
             container_id=self.state.container_id,
             mode=self.mode,
@@ -139,7 +151,7 @@ class _Entry:
         )
         launch = launcher.start(plan, job, descriptors)
         try:
-            started = await_started(launch, plan)
+            started = await_started(launch, plan, lambda one: self._hand_over(spec, launch, one))
         except PyruncError:
             raise
         except BaseException:
@@ -156,6 +168,15 @@ class _Entry:
         if self.mode == "detach":
             launch.wait()
         return launch
+
+    def _hand_over(self, spec: dict[str, Any], launch: Launch, listener: Listener) -> None:
+        from .seccomp_listener import hand_over
+
+        try:
+            hand_over(self.agent_fd, spec, listener, self.state)
+        except PyruncError:
+            launch.abandon()
+            raise
 
 
 def chosen_cgroups(

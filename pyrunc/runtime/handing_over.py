@@ -34,8 +34,10 @@ def connect(path: str, purpose: str) -> int:
             os.close(directory_fd)
 
 
-def send_descriptor(connection_fd: int, descriptor: int, name: bytes) -> None:
+def send_descriptor(connection_fd: int, descriptor: int, name: bytes, what: str = "") -> None:
     """Send one descriptor with its name, and nothing else; the connection stays open.
+
+    `what` is for an error's words where the name is a document.
 
     Raises: InvalidInput where nobody takes it.
     """
@@ -48,7 +50,7 @@ def send_descriptor(connection_fd: int, descriptor: int, name: bytes) -> None:
         connection.sendmsg([name], rights, MSG_NOSIGNAL)
     except OSError as error:
         why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot send the {name.decode()} descriptor: {why}") from error
+        raise InvalidInput(f"cannot send the {what or name.decode()} descriptor: {why}") from error
     finally:
         connection.detach()
 

@@ -7,13 +7,18 @@ from ..kernel import launcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Started, StepRecord
+    from ..kernel.launcher import Launch, Listener, Started, StepRecord
 
 
-def await_started(launch: Launch, plan: LaunchPlan) -> Started:
+def await_started(
+    launch: Launch, plan: LaunchPlan, on_listener: Callable[[Listener], None] | None = None
+) -> Started:
     """Wait until the command runs or waits to be started.
 
+    `on_listener` takes the descriptor of a seccomp filter that notifies, before execve.
     Raises: PyruncError of the step that failed; by then the launcher is reaped.
     """
     failure: StepRecord | None = None
@@ -21,6 +26,8 @@ def await_started(launch: Launch, plan: LaunchPlan) -> Started:
         packet = launch.receive()
         if isinstance(packet, launcher.Started):
             return packet
+        if isinstance(packet, launcher.Listener) and on_listener is not None:
+            on_listener(packet)
         if isinstance(packet, launcher.StepRecord) and packet.errno:
             failure = packet
         if packet is None:

@@ -12,6 +12,7 @@ from _struct import pack
 from ..kernel import capabilities
 from ..kernel.launch_plan import Step
 from .plan_context import START_DESCRIPTOR
+from .seccomp_profile import notifies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ SECCOMP_FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
+
+SECCOMP_NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 
 PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 
@@ -206,13 +209,18 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
     await_start = _await_start(context)
     close = Step(kind="close-descriptors", a=3 + context.preserved_descriptors)
     seccomp = _seccomp(spec, context)
+    has_listener = any(step.a & SECCOMP_NEW_LISTENER for step in seccomp)
     last = [Step(kind="start-init")] if context.use_init else []
     last.append(Step(kind="execute", target=process["args"][0]))
     identity = _identity(process, facts)
     if process.get("noNewPrivileges"):
         # The filter comes last: nothing but execve has to pass it.
         first = Step(kind="set-no-new-privileges")
+        if has_listener:  # the launcher, which takes the descriptor, is gone after await-start
+            return [first, *identity, *seccomp, *await_start, close, *last]
         return [first, *identity, *await_start, close, *seccomp, *last]
+    if has_listener:
+        return [*seccomp, *identity, *await_start, close, *last]
     if seccomp:
         # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.  What has
         # to pass it is what runc does behind its own: close_range is in no old profile.
@@ -263,6 +271,12 @@ def _seccomp(spec: dict[str, Any], context: LaunchContext) -> list[Step]:
     flags = 0
     for name in document.get("flags") or []:
         flags |= SECCOMP_FLAGS[name]
+    if notifies(document):
+        # Kernel: a lone thread has nobody to synchronise, and with a listener must not ask for it.
+        flags = flags & ~SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] | SECCOMP_NEW_LISTENER
+    else:
+        # Kernel: EINVAL without a listener; nobody receives anything then.
+        flags &= ~SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
     program = context.seccomp_program
     return [
         Step(

@@ -66,7 +66,12 @@ class Filter(Record):
 
 
 def load_filter(
-    raw_profile: bytes | None, capabilities: frozenset[str], facts: HostFacts, cache_directory: str
+    raw_profile: bytes | None,
+    capabilities: frozenset[str],
+    facts: HostFacts,
+    cache_directory: str,
+    *,
+    may_notify: bool = False,
 ) -> Filter:
     """Return the filter of a profile for a container with these capabilities; None is the default.
 
@@ -80,7 +85,8 @@ def load_filter(
     if cached is not None:
         return cached
     profile = document.load_object(raw_profile, "seccomp profile", limit_bytes=PROFILE_LIMIT_BYTES)
-    return _compile_into(f"{cache_directory}/{key}", render(profile, capabilities, facts))
+    rendered = render(profile, capabilities, facts, may_notify=may_notify)
+    return _compile_into(f"{cache_directory}/{key}", rendered)
 
 
 def program(
@@ -91,12 +97,15 @@ def program(
 ) -> bytes:
     """Return the program of a parsed profile, or of linux.seccomp, which has no conditions.
 
-    None is the default profile.
+    None is the default profile.  Whom the filter notifies is no part of it.
 
     Raises: as `load_filter`.
     """
-    raw = None if profile is None else document.dump(profile)
-    return load_filter(raw, capabilities, facts, cache_directory).program
+    if profile is None:
+        raw = None
+    else:
+        raw = document.dump({k: v for k, v in profile.items() if not k.startswith("listener")})
+    return load_filter(raw, capabilities, facts, cache_directory, may_notify=True).program
 
 
 def default_profile() -> dict[str, Any]:
@@ -110,7 +119,11 @@ def _read_default() -> bytes:
 
 
 def render(
-    profile: dict[str, Any], capabilities: frozenset[str], facts: HostFacts
+    profile: dict[str, Any],
+    capabilities: frozenset[str],
+    facts: HostFacts,
+    *,
+    may_notify: bool = False,
 ) -> dict[str, Any]:
     """Return linux.seccomp: the profile with its conditions decided for this container.
 
@@ -118,7 +131,7 @@ def render(
     """
     from .seccomp_profile import check_profile
 
-    check_profile(profile)
+    check_profile(profile, may_notify=may_notify)
     rendered: dict[str, Any] = {"defaultAction": profile["defaultAction"]}
     if profile.get("defaultErrnoRet") is not None:
         rendered["defaultErrnoRet"] = profile["defaultErrnoRet"]

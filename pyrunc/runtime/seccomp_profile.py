@@ -14,10 +14,13 @@ ACTIONS = {
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,
     "SCMP_ACT_TRACE": 0x7FF00000,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+
+NOTIFY = "SCMP_ACT_NOTIFY"
 
 OPERATORS = {
     "SCMP_CMP_NE": 1,
@@ -56,12 +59,31 @@ ARCHITECTURES = {
 MAX_ERRNO = 4095
 
 
-def check_profile(profile: dict[str, Any]) -> None:
+# What hands the filter's descriptor over (csrc/step_privileges.c), and what runc does that by.
+_NEEDED_TO_NOTIFY = frozenset(("sendmsg", "write"))
+
+
+def notifies(profile: dict[str, Any]) -> bool:
+    """Tell whether a rule asks another process; for a profile that is not checked yet, too."""
+    rules = profile.get("syscalls")
+    if not isinstance(rules, list):
+        return False
+    return any(isinstance(rule, dict) and rule.get("action") == NOTIFY for rule in rules)
+
+
+def check_profile(profile: dict[str, Any], *, may_notify: bool = False) -> None:
     """Check a profile in moby's shape, of which linux.seccomp is a special case.
 
-    Raises: InvalidInput with the JSON path; Unsupported for user notification.
+    Raises: InvalidInput with the JSON path; Unsupported for user notification, unless it may.
     """
+    if notifies(profile) and not may_notify:
+        raise Unsupported(
+            "seccomp profile: user notification needs an agent, which only pyrunc-oci knows of",
+            feature=NOTIFY,
+        )
     _check_action(profile.get("defaultAction"), "defaultAction")
+    if profile["defaultAction"] == NOTIFY:
+        raise _invalid("defaultAction", f"{NOTIFY} cannot be used as default action")
     _check_errno(profile.get("defaultErrnoRet"), "defaultErrnoRet")
     architectures = _list(profile, "architectures", "")
     if architectures and profile.get("archMap"):
@@ -84,6 +106,9 @@ def _check_rule(rule: object, where: str) -> None:
     if not names or not all(isinstance(name, str) and name for name in names):
         raise _invalid(f"{where}.names", "must be names of system calls")
     _check_action(entry.get("action"), f"{where}.action")
+    needed = sorted(_NEEDED_TO_NOTIFY.intersection(names))
+    if entry["action"] == NOTIFY and needed:
+        raise _invalid(f"{where}.names", f"{NOTIFY} cannot be used for the {needed[0]} syscall")
     _check_errno(entry.get("errnoRet"), f"{where}.errnoRet")
     for index, argument in enumerate(_list(entry, "args", where)):
         _check_argument(argument, f"{where}.args[{index}]")
@@ -113,11 +138,6 @@ def _check_number(value: object, where: str, highest: int) -> None:
 
 
 def _check_action(action: object, where: str) -> None:
-    if action == "SCMP_ACT_NOTIFY":
-        raise Unsupported(
-            f"seccomp profile: {where}: user notification is not supported yet",
-            feature="SCMP_ACT_NOTIFY",
-        )
     if action not in ACTIONS:
         raise _invalid(where, f"{action!r} is no action")
 

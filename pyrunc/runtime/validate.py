@@ -21,6 +21,7 @@ from .plan_identity import (
     SECCOMP_FLAGS,
 )
 from .plan_namespaces import FLAGS
+from .seccomp_profile import notifies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def validate(spec: dict[str, Any], facts: HostFacts) -> None:
     _check_memory((linux.get("resources") or {}).get("memory") or {})
     _check_labels(spec["process"], facts)
     _check_memory_policy(linux.get("memoryPolicy") or {})
+    _check_listener(linux.get("seccomp") or {})
 
 
 def validate_resources(resources: dict[str, Any], *, complete: bool = False) -> None:
@@ -160,6 +162,12 @@ def _host_path(value: Unchecked, where: str) -> None:
     _text(value, where)
     if not value.startswith("/"):
         raise _invalid(where, f"must be an absolute path, not {_shown(value)}")
+
+
+def _host_path_or_none(value: Unchecked, where: str) -> None:
+    _text(value, where)
+    if value:
+        _host_path(value, where)
 
 
 def _number(low: int, high: int) -> Check:
@@ -527,8 +535,8 @@ _LINUX_OBJECT = _object(
         "seccomp": _object(
             {
                 "flags": _list_of(_one_of(SECCOMP_FLAGS, _LINUX)),
-                "listenerPath": _not_yet,
-                "listenerMetadata": _not_yet,
+                "listenerPath": _host_path_or_none,
+                "listenerMetadata": _text,
             },
             ("defaultAction",),
         ),
@@ -837,6 +845,14 @@ def _check_labels(process: dict[str, Any], facts: HostFacts) -> None:
                 feature=name,
                 needs=f"a kernel with {name} enabled",
             )
+
+
+def _check_listener(profile: dict[str, Any]) -> None:
+    where = "linux.seccomp"
+    if profile.get("listenerMetadata") and not profile.get("listenerPath"):
+        raise _invalid(f"{where}.listenerMetadata", "needs listenerPath", _LINUX)
+    if notifies(profile) and not profile.get("listenerPath"):
+        raise _invalid(f"{where}.listenerPath", "is required with SCMP_ACT_NOTIFY", _LINUX)
 
 
 _POLICIES_OF_NODES = (

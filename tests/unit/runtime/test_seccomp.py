@@ -148,9 +148,12 @@ def test_bad_profile_is_refused_with_its_place(
     assert not list(tmp_path.iterdir())
 
 
-def test_notify_action_is_not_supported_yet(tmp_path: Path) -> None:
+def test_profile_of_an_image_run_by_the_engine_may_not_notify(tmp_path: Path) -> None:
+    rule = b'{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}'
+    raw = b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [' + rule + b"]}"
     with pytest.raises(Unsupported):
-        load_filter(b'{"defaultAction": "SCMP_ACT_NOTIFY"}', DEFAULT, FACTS, str(tmp_path))
+        load_filter(raw, DEFAULT, FACTS, str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_allowing_profile_lets_newer_calls_pass(tmp_path: Path) -> None:
