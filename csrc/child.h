@@ -13,8 +13,9 @@
 
 /* Shared by launcher and child from clone3 to execve. */
 struct progress {
-    uint32_t current; /* index of the child's step */
-    uint32_t padding;
+    uint32_t current;   /* index of the child's step */
+    int32_t hook_errno; /* why a hook could not be executed */
+    struct hook_report hook;
     struct step_record records[];
 };
 
@@ -85,6 +86,7 @@ int join_namespace(int fd, const char *path, int type, uint64_t *inode);
 int write_file(const char *path, const void *data, size_t size);
 int tie_to_parent(const struct child *child);
 
+step_function step_await_hooks, step_run_hook;
 step_function step_wait, step_die_with_parent, step_new_session, step_join_cgroup,
     step_join_namespace, step_unshare, step_write_time_offsets, step_become_root, step_join_keyring;
 step_function step_set_link_up, step_add_address, step_add_route;

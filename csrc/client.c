@@ -103,6 +103,36 @@ void send_listener(struct launch *launch, int fd)
     close(fd);
 }
 
+/* Nothing for a step that failed before its hook did. */
+void send_hook_report(struct launch *launch)
+{
+    if (launch->progress->hook.type == PACKET_HOOK_FAILED)
+        send_packet(launch, &launch->progress->hook, sizeof launch->progress->hook);
+}
+
+/* Once the child has made all but its new root: have the client run the hooks that belong into the
+ * caller's namespaces, and let the child go on when it says so.
+ *
+ * Not here: this process may have joined some of the container's, and its children do. */
+int call_hooks(struct launch *launch, const struct step *step)
+{
+    struct hooks_packet packet = {
+        .type = PACKET_HOOKS,
+        .pid = launch->pid,
+        .start_time = process_start_time(launch->pid),
+    };
+    char byte = 0;
+    (void)step;
+    if (read(launch->sync_fd, &byte, 1) != 1)
+        return -ECHILD;
+    send_packet(launch, &packet, sizeof packet);
+    if (launch->client_fd < 0 || recv(launch->client_fd, &byte, 1, 0) != 1 || byte != PACKET_GO)
+        return -ECANCELED;
+    if (write(launch->sync_fd, &byte, 1) == 1 || errno == EPIPE || errno == ECONNRESET)
+        return 0;
+    return -errno;
+}
+
 void send_exit(struct launch *launch, const struct exit_status *status)
 {
     struct exit_packet packet = {

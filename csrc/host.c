@@ -185,6 +185,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_CREATE_VETH] = create_veth,
         [STEP_AWAIT_LINK] = await_link,
         [STEP_RELEASE] = release,
+        [STEP_CALL_HOOKS] = call_hooks,
     };
     return functions[step->kind] ? functions[step->kind](launch, step) : -ENOSYS;
 }

@@ -220,6 +220,8 @@ static _Noreturn void give_up(struct launch *launch, uint32_t index)
     remove_cgroups(launch);
     if (launch->plan->options & LAUNCH_TRACE)
         send_trace(launch);
+    if (launch->plan->steps[index].kind == STEP_RUN_HOOK)
+        send_hook_report(launch);
     send_step(launch, index);
     _exit(EXIT_FAILED);
 }

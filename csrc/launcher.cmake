@@ -4,7 +4,7 @@
 #   _native.*.so           system calls for Python (cffi, API mode)
 
 set(PYRUNC_CHILD_SOURCES
-    child.c target.c netlink.c step_identity.c step_network.c step_rootfs.c step_mount.c
+    child.c target.c netlink.c step_identity.c step_hook.c step_network.c step_rootfs.c step_mount.c
     step_copy_up.c step_dev.c step_terminal.c step_settings.c step_privileges.c step_init.c
     step_execute.c)
 set(PYRUNC_PARENT_SOURCES

@@ -42,8 +42,11 @@ enum step_kind {
     STEP_CREATE_VETH,
     STEP_AWAIT_LINK,
     STEP_RELEASE,
+    STEP_CALL_HOOKS,
     /* child: identity and cgroups */
     STEP_WAIT,
+    STEP_AWAIT_HOOKS,
+    STEP_RUN_HOOK,
     STEP_DIE_WITH_PARENT,
     STEP_NEW_SESSION,
     STEP_JOIN_CGROUP,
@@ -188,19 +191,22 @@ _Static_assert(sizeof(struct step_record) == 32, "the layout of launcher.py");
 /* Packets between launcher and client: one character of type, then the body. */
 enum packet_type {
     /* launcher to client */
-    PACKET_STEP = 'T',     /* struct step_packet */
-    PACKET_STARTED = 'S',  /* struct started_packet, with a pidfd as SCM_RIGHTS */
-    PACKET_STDOUT = '1',   /* bytes */
-    PACKET_STDERR = '2',   /* bytes */
-    PACKET_EXIT = 'X',     /* struct exit_packet */
-    PACKET_LISTENER = 'N', /* struct listener_packet, with a filter's descriptor as SCM_RIGHTS */
-    PACKET_ROOM = 'R',     /* nothing: the last packet of input is gone, another may come */
+    PACKET_STEP = 'T',        /* struct step_packet */
+    PACKET_STARTED = 'S',     /* struct started_packet, with a pidfd as SCM_RIGHTS */
+    PACKET_STDOUT = '1',      /* bytes */
+    PACKET_STDERR = '2',      /* bytes */
+    PACKET_EXIT = 'X',        /* struct exit_packet */
+    PACKET_LISTENER = 'N',    /* struct listener_packet, with a filter's descriptor as SCM_RIGHTS */
+    PACKET_ROOM = 'R',        /* nothing: the last packet of input is gone, another may come */
+    PACKET_HOOKS = 'H',       /* struct hooks_packet: now run those that are yours, then say GO */
+    PACKET_HOOK_FAILED = 'F', /* struct hook_report, before the record of its step */
     /* client to launcher */
     PACKET_STDIN = '0',     /* bytes, one packet at a time */
     PACKET_STDIN_END = 'E', /* nothing */
     PACKET_SIGNAL = 'K',    /* struct signal_packet */
     PACKET_RESIZE = 'W',    /* struct resize_packet */
     PACKET_CLOSE = 'C',     /* struct close_packet: whoever read this output is gone */
+    PACKET_GO = 'G',        /* nothing: the hooks went well */
 };
 
 enum { PACKET_BYTES = 16384 }; /* of stdin, stdout, stderr at once, the type included */
@@ -260,6 +266,31 @@ struct close_packet {
     char stream; /* PACKET_STDOUT or PACKET_STDERR */
 };
 _Static_assert(sizeof(struct close_packet) == 2, "the layout of launcher.py");
+
+struct hooks_packet {
+    char type;
+    char padding[3];
+    int32_t pid;
+    uint64_t start_time; /* as in started_packet */
+};
+_Static_assert(sizeof(struct hooks_packet) == 16, "the layout of launcher.py");
+
+/* The beginning of what a hook wrote to stdout or stderr. */
+struct hook_output {
+    uint32_t size;
+    char text[1020];
+};
+
+/* Why a hook failed: as a packet and, behind `start`, in the FIFO that the step was given. */
+struct hook_report {
+    char type; /* PACKET_HOOK_FAILED; 0 as long as none failed */
+    char padding[3];
+    int32_t error;   /* ETIME: it took too long; ECANCELED: see status; else why it did not run */
+    uint32_t number; /* among the hooks of its kind */
+    int32_t status;  /* as wait4 tells it */
+    struct hook_output output[2];
+};
+_Static_assert(sizeof(struct hook_report) == 2064, "the layout of launcher.py");
 
 static inline const char *plan_string(const struct plan *plan, uint32_t offset)
 {

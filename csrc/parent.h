@@ -54,6 +54,8 @@ void send_trace(struct launch *launch);
 void send_started(struct launch *launch);
 void send_listener(struct launch *launch, int fd);
 void send_exit(struct launch *launch, const struct exit_status *status);
+void send_hook_report(struct launch *launch);
+int call_hooks(struct launch *launch, const struct step *step);
 
 /* record.c */
 uint64_t clock_ns(clockid_t clock);

@@ -33,6 +33,18 @@ int step_wait(struct child *child, const struct step *step)
     return number == step->a ? 0 : -EPROTO;
 }
 
+/* Tell the launcher that the hooks may see this process now, and wait until they have. */
+int step_await_hooks(struct child *child, const struct step *step)
+{
+    char byte = 'H';
+    (void)step;
+    int result = sys_write_once(child->sync_fd, &byte, 1);
+    if (result < 0)
+        return result;
+    long length = syscall(SYS_read, child->sync_fd, &byte, 1);
+    return length < 0 ? -errno : length == 0 ? -EPIPE : 0;
+}
+
 /* Kernel: the setting is lost when the process changes its user (prctl(2)), so this comes again.
  * The parent may have died before it was made; getppid is 0 in a new PID namespace and tells
  * nothing, but the launcher's end of the socket does. */

@@ -23,7 +23,7 @@ def create(call: Call) -> int:
     directory = call.directory()
     from ..runtime import create_container
 
-    create_container.create(directory, create_options(call.options))
+    create_container.create(directory, create_options(call.options), call.log.warning)
     return 0
 
 
@@ -32,7 +32,7 @@ def start(call: Call) -> int:
     directory = call.directory()
     from ..runtime import lifecycle
 
-    lifecycle.start(directory)
+    lifecycle.start(directory, call.log.warning)
     return 0
 
 
@@ -65,7 +65,7 @@ def delete(call: Call) -> int:
     directory = call.directory()
     from ..runtime import lifecycle
 
-    lifecycle.delete(directory, force="force" in call.options)
+    lifecycle.delete(directory, force="force" in call.options, warn=call.log.warning)
     return 0
 
 
@@ -78,11 +78,11 @@ def run(call: Call) -> int:
 
     chosen = create_options(call.options)
     if "detach" in call.options:
-        create_container.create(directory, chosen)
-        lifecycle.start(directory)
+        create_container.create(directory, chosen, call.log.warning)
+        lifecycle.start(directory, call.log.warning)
         return 0
     with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
-        launch, has_terminal = create_container.run(directory, chosen)
+        launch, has_terminal = create_container.run(directory, chosen, call.log.warning)
         try:
             if has_terminal:
                 launch.resize(*window_size(0))
@@ -90,7 +90,7 @@ def run(call: Call) -> int:
             launch.wait()
         finally:
             if "keep" not in call.options:
-                lifecycle.delete(directory, force=True)
+                lifecycle.delete(directory, force=True, warn=call.log.warning)
     return ended.code
 
 

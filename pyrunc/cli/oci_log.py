@@ -37,15 +37,14 @@ class Log:
         _tell(line)
 
     def warning(self, message: str) -> None:
-        """Write what is odd but no failure: to stderr, or with --debug to the log's file.
+        """Write what is odd but no failure: to stderr, and with --debug to the log's file.
 
         Podman takes a log of two lines for no JSON, so that a warning would hide the error.
         """
         line = self._line("warning", message)
-        if not self.path:
-            _tell(line)
-        elif self.is_debug:
+        if self.path and self.is_debug:
             self._append(self.path, line)
+        _tell(f"{message}\n".encode("utf-8", "surrogateescape") if self.path else line)
 
     def debug(self, message: str) -> None:
         """Write what happens, with --debug only, to the log's file or to stderr."""

@@ -46,8 +46,15 @@ KINDS: dict[str, str] = {
     "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
     "await-link": "wait for link",  # target=interface, data=message asking for it, a=patience in ms
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
+    # waits for the child's `await-hooks`, then for the client to run prestart and createRuntime
+    "call-hooks": "run hooks on the host",
     # child: identity and cgroups
     "wait": "wait for the host",  # a=barrier number
+    "await-hooks": "wait for the hooks",
+    # target="KIND #N", path=program, a=timeout in seconds (0: none), fd=FIFO for its failure, or
+    # none; b=arguments|variables<<16|N<<32, data=arguments, variables, directory ("" stays where
+    # the process is), state before the pid, state behind it
+    "run-hook": "run hook",
     # prctl PR_SET_PDEATHSIG SIGKILL, then a look whether it is there; only in plans with a monitor
     "die-with-parent": "tie to the monitor",
     "new-session": "start a session",  # setsid

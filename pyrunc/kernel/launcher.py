@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Exited",
+    "HookFailed",
+    "HooksDue",
     "Job",
     "Launch",
     "Listener",
@@ -40,6 +42,7 @@ __all__ = [
     "Room",
     "Started",
     "StepRecord",
+    "read_hook_report",
     "start",
 ]
 
@@ -54,6 +57,8 @@ STDERR: Final = 2
 _STEP = Struct("=8xHxxiQQQ")
 _STARTED = Struct("=4xiQQ")
 _EXIT = Struct("=xB2xii4xQQ")
+_HOOKS = Struct("=4xiQ")
+_HOOK_REPORT = Struct("=4xiIiI1020sI1020s")
 
 _SEALS = 0x0F | 0x20  # SEAL, SHRINK, GROW, WRITE, EXEC
 
@@ -84,6 +89,23 @@ class Listener(Record):
 
     pid: int
     descriptor: int
+
+
+class HooksDue(Record):
+    """All is made but the new root: the client runs its hooks, then calls `Launch.go_on`."""
+
+    pid: int
+    start_time: int
+
+
+class HookFailed(Record):
+    """A hook in the container's namespaces failed; the record of its step comes next."""
+
+    number: int  # among the hooks of its kind
+    errno: int  # ETIME: it took too long; ECANCELED: see `status`; else why it did not run
+    status: int  # as waitpid tells it
+    stdout: bytes  # the beginning
+    stderr: bytes
 
 
 class Output(Record):
@@ -121,7 +143,9 @@ class Launch:
         """Return the descriptor to poll; readable means that `receive` has something."""
         return self._socket.fileno()
 
-    def receive(self) -> Started | StepRecord | Listener | Output | Room | Exited | None:
+    def receive(
+        self,
+    ) -> Started | StepRecord | HooksDue | HookFailed | Listener | Output | Room | Exited | None:
         """Wait for the next packet; None when the launcher is gone.
 
         A failed launch ends as: a StepRecord with an errno, then None; by then nothing of the
@@ -161,7 +185,14 @@ class Launch:
                 started_ns=started_ns,
                 finished_ns=finished_ns,
             )
-        return None
+        if kind == b"H":
+            pid, start_time = _HOOKS.unpack(packet)
+            return HooksDue(pid=pid, start_time=start_time)
+        return read_hook_report(packet) if kind == b"F" else None
+
+    def go_on(self) -> None:
+        """Say that the hooks went well."""
+        self._send(b"G")
 
     def send_stdin(self, data: bytes) -> bool:
         """Pass at most PACKET_BYTES - 1 bytes to the container's stdin, without waiting.
@@ -267,6 +298,20 @@ def start(
     finally:
         os.close(plan_fd)
     return Launch(ours, pid)
+
+
+def read_hook_report(raw: bytes) -> HookFailed | None:
+    """Return what csrc/step_hook.c told of a hook; None for anything else."""
+    if len(raw) != _HOOK_REPORT.size or raw[:1] != b"F":
+        return None
+    errno, number, status, out_size, stdout, err_size, stderr = _HOOK_REPORT.unpack(raw)
+    return HookFailed(
+        number=number,
+        errno=errno,
+        status=status,
+        stdout=stdout[:out_size],
+        stderr=stderr[:err_size],
+    )
 
 
 def fault_of(plan: LaunchPlan) -> tuple[int, int] | None:

@@ -54,6 +54,20 @@ class Process:
         except ProcessLookupError:
             return
 
+    def has_ended(self, timeout_seconds: float | None) -> bool:
+        """Wait for its end, for ever without a limit."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(None if timeout_seconds is None else timeout_seconds * 1000))
+
+    def kill_session(self) -> None:
+        """Send SIGKILL to it and its process group, which `start_hook` made its own."""
+        self.kill()
+        try:
+            os.killpg(self.pid, SIGKILL)
+        except ProcessLookupError:
+            return
+
     def wait(self) -> int:
         """Reap it and return its code, negative for a signal; closes the pidfd."""
         _, status = os.waitpid(self.pid, 0)
@@ -89,6 +103,39 @@ def start(
     return Process(pid)
 
 
+def start_hook(
+    path: str,
+    argv: Sequence[str],
+    fds: Mapping[int, int],
+    *,
+    environment: Mapping[str, str],
+    directory: str,
+) -> Process:
+    """As `start`, in another directory and as the leader of a session of its own.
+
+    `argv[0]` need not name the program, and the environment is exactly what is given.
+    Raises: OSError if it can't be executed.
+    """
+    for fd in _inherited():
+        os.set_inheritable(fd, False)  # a caller left it open across exec: no more
+    here_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory)
+        pid = os.posix_spawn(
+            path,
+            list(argv),
+            dict(environment),
+            file_actions=_actions(dict(fds)),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    finally:
+        os.fchdir(here_fd)
+        os.close(here_fd)
+    return Process(pid)
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -116,7 +163,8 @@ def run(
     exchange = _Exchange(ends[0][1], ends[1][0], ends[2][0], stdin)
     try:
         problem = exchange.until(time.monotonic() + timeout_seconds)
-        if not problem and not _has_ended(process, timeout_seconds):
+        # A program may close its outputs and go on.
+        if not problem and not process.has_ended(timeout_seconds):
             problem = f"it does not end within {timeout_seconds} s"
     except BaseException:
         process.kill()
@@ -201,13 +249,6 @@ class _Exchange:
         if self._input is not None:
             os.close(self._input)
             self._input = None
-
-
-def _has_ended(process: Process, timeout_seconds: float) -> bool:
-    """Wait for its end: a program may close its outputs and go on."""
-    poll = select.poll()
-    poll.register(process.pidfd, select.POLLIN)
-    return bool(poll.poll(timeout_seconds * 1000))
 
 
 def _actions(fds: dict[int, int]) -> list[tuple[int, int] | tuple[int, int, int]]:

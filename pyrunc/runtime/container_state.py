@@ -44,6 +44,7 @@ class ContainerState(Record):
     cgroups: tuple[str, ...] = ()
     has_pid_namespace: bool = True  # its end is the end of all its processes
     new_keyring: bool = True  # as was asked for at create; exec joins the same one
+    attended: bool = False  # start and delete have more to do: hooks, or no command to start
 
     def control_groups(self) -> ContainerCgroups:
         """Return the container's cgroups."""
@@ -60,6 +61,7 @@ class StateDirectory:
         self.container_id = container_id
         self.path = f"{root}/{container_id}"
         self.fifo = f"{self.path}/exec.fifo"
+        self.hook_fifo = f"{self.path}/hook.fifo"  # only where there are startContainer hooks
 
     def check_free(self) -> None:
         """Look whether the id is taken, before anything else is.  Raises: AlreadyExists."""

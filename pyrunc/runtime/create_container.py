@@ -20,10 +20,11 @@ from .bundle import find_rootfs, parse_config, read_config, with_home
 from .container_state import ContainerState, StateDirectory
 from .handing_over import connect, send_descriptor, write_pid_file
 from .launching import await_started
-from .lifecycle import delete
+from .lifecycle import delete, ignore, poststart
 from .passed_descriptors import Passed
 from .plan import compile_plan
 from .plan_context import LaunchContext
+from .plan_hooks import hooks_of
 from .seccomp_profile import notifies
 from .validate import validate
 
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from ..kernel.launch_plan import LaunchPlan
     from ..kernel.launcher import Launch, Listener, Started
     from ..kernel.probe import HostFacts
+    from .hook_calls import HookCalls
+    from .lifecycle import Warn
+
+
+# What `start` and `delete` have to see to.
+_LATER_HOOKS = ("startContainer", "poststart", "poststop")
+# Spec: runtime.md "create": all of config.json but `process`; it is `start` that wants one.
+_NO_PROCESS = {"cwd": "/", "args": ["none"]}
 
 
 class CreateOptions(Record):
@@ -47,21 +56,23 @@ class CreateOptions(Record):
     new_keyring: bool = True
 
 
-def create(directory: StateDirectory, options: CreateOptions) -> None:
+def create(directory: StateDirectory, options: CreateOptions, warn: Warn = ignore) -> None:
     """Make a container that waits to be started.  On failure nothing is left.
 
     Raises: PyruncError and its kinds.
     """
-    launch = _Creation(directory, options)
-    launch.begin(mode="create")
+    creation = _Creation(directory, options)
+    creation.begin(mode="create")
     try:
-        launch.finish()
+        creation.finish()
     except BaseException:
-        _undo(directory)
+        _undo(directory, creation, warn)
         raise
 
 
-def run(directory: StateDirectory, options: CreateOptions) -> tuple[Launch, bool]:
+def run(
+    directory: StateDirectory, options: CreateOptions, warn: Warn = ignore
+) -> tuple[Launch, bool]:
     """Launch at once; return the launch, after the command runs, and whether it has a terminal.
 
     Without a terminal the container has our own stdin, stdout and stderr; with one, the launch
@@ -71,8 +82,10 @@ def run(directory: StateDirectory, options: CreateOptions) -> tuple[Launch, bool
     creation.begin(mode="run")
     try:
         creation.finish()
+        poststart(directory, creation.state, warn)
     except BaseException:
-        _undo(directory)
+        creation.launch.close()
+        _undo(directory, creation, warn)
         raise
     return creation.launch, creation.mode == "monitor"
 
@@ -86,6 +99,8 @@ class _Creation:
         self.bundle = os.path.realpath(options.bundle)
         self.config = b""
         self.spec: dict[str, Any] = {}
+        self.has_command = True
+        self.hooks: HookCalls | None = None
         self.plan: LaunchPlan
         self.launch: Launch
         self.state: ContainerState
@@ -98,6 +113,9 @@ class _Creation:
         self.directory.check_free()
         self.config = read_config(self.bundle)
         self.spec = parse_config(self.config)
+        if self.spec.get("process") is None and mode == "create":
+            self.has_command = False
+            self.spec["process"] = dict(_NO_PROCESS)
         rootfs = find_rootfs(self.spec, self.bundle)
         facts = probe(_cpuset_path(self.spec, self.directory.container_id))
         validate(self.spec, facts)
@@ -116,6 +134,8 @@ class _Creation:
             rootfs=rootfs,
             seccomp_program=self._seccomp(facts),
             start_fifo=self.directory.fifo if waits else "",
+            hook_fifo=waits and bool(hooks_of(self.spec, "startContainer")),
+            has_command=self.has_command,
             with_monitor=not waits,
             has_console_socket=bool(self.options.console_socket),
             new_keyring=self.options.new_keyring,
@@ -133,9 +153,12 @@ class _Creation:
 
     def finish(self) -> Started:
         """Wait until the launch is done, and record the process."""
-        started = await_started(self.launch, self.plan, self._hand_listener_over)
-        self.state = self.state.replace(pid=started.pid, pid_start_time=started.start_time)
-        self.directory.write(self.state)
+        if self.spec.get("hooks"):
+            from .hook_calls import HookCalls
+
+            self.hooks = HookCalls(self.spec, self.launch, self._record)
+        started = await_started(self.launch, self.plan, self._hand_listener_over, self.hooks)
+        self._record(started.pid, started.start_time)
         if self.options.pid_file:
             write_pid_file(self.options.pid_file, started.pid)
         if self.pidfd_socket >= 0:
@@ -175,6 +198,7 @@ class _Creation:
             cgroups=self.plan.cgroups,
             has_pid_namespace=_has_pid_namespace(self.spec),
             new_keyring=self.options.new_keyring,
+            attended=not self.has_command or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
         )
         self.directory.keep_config(self.config)
         self.directory.write(self.state)
@@ -192,6 +216,11 @@ class _Creation:
                 fifo = os.open(self.directory.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 descriptors["start"] = fifo
                 opened.append(fifo)
+            if "hook" in self.plan.descriptors:
+                os.mkfifo(self.directory.hook_fifo, 0o600)
+                fifo = os.open(self.directory.hook_fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                descriptors["hook"] = fifo
+                opened.append(fifo)
             if self.options.console_socket:
                 console = connect(self.options.console_socket, "console socket")
                 descriptors["console"] = console
@@ -206,6 +235,11 @@ class _Creation:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _record(self, pid: int, start_time: int) -> ContainerState:
+        self.state = self.state.replace(pid=pid, pid_start_time=start_time)
+        self.directory.write(self.state)
+        return self.state
 
 
 def _has_pid_namespace(spec: dict[str, Any]) -> bool:
@@ -240,10 +274,14 @@ def _check_cgroups(groups: cgroup.ContainerCgroups) -> None:
     cgroup.thaw_all(groups)
 
 
-def _undo(directory: StateDirectory) -> None:
-    """Leave nothing of a container that failed behind its launcher's own undoing."""
+def _undo(directory: StateDirectory, creation: _Creation, warn: Warn) -> None:
+    """Leave nothing of a container that failed behind its launcher's own undoing.
+
+    Spec: runtime.md "Lifecycle", step 12 and on: poststop hooks run once another hook has.
+    """
+    hooks = creation.hooks
     try:
-        delete(directory, force=True)
+        delete(directory, force=True, warn=warn, with_hooks=hooks is not None and hooks.any_ran)
     except (PyruncError, OSError):
         directory.remove()
 

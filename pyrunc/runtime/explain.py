@@ -215,6 +215,16 @@ def _barrier(step: Step) -> Arguments:
     return {"barrier": step.a}
 
 
+def _hook(step: Step) -> Arguments:
+    words = _strings(step)
+    arguments, variables = step.b & 0xFFFF, step.b >> 16 & 0xFFFF
+    found: Arguments = {
+        "argv": words[:arguments],
+        "environment": words[arguments : arguments + variables],
+    }
+    return found | ({"timeout_seconds": step.a} if step.a else {})
+
+
 def _message(step: Step) -> Arguments:
     return {"message_bytes": len(step.data)}
 
@@ -326,6 +336,7 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "write-time-offsets": _value,
     "release": _barrier,
     "wait": _barrier,
+    "run-hook": _hook,
     "create-veth": _message,
     "set-link-up": _message,
     "add-address": _message,

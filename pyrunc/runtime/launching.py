@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Listener, Started, StepRecord
+    from ..kernel.launcher import HookFailed, Launch, Listener, Started, StepRecord
+    from .hook_calls import HookCalls
 
 
 def await_started(
-    launch: Launch, plan: LaunchPlan, on_listener: Callable[[Listener], None] | None = None
+    launch: Launch,
+    plan: LaunchPlan,
+    on_listener: Callable[[Listener], None] | None = None,
+    hooks: HookCalls | None = None,
 ) -> Started:
     """Wait until the command runs or waits to be started.
 
@@ -22,19 +26,25 @@ def await_started(
     Raises: PyruncError of the step that failed; by then the launcher is reaped.
     """
     failure: StepRecord | None = None
+    failed_hook: HookFailed | None = None
     while True:
         packet = launch.receive()
         if isinstance(packet, launcher.Started):
             return packet
         if isinstance(packet, launcher.Listener) and on_listener is not None:
             on_listener(packet)
+        if isinstance(packet, launcher.HooksDue) and hooks is not None:
+            hooks.run(packet)
+        if isinstance(packet, launcher.HookFailed):
+            failed_hook = packet
         if isinstance(packet, launcher.StepRecord) and packet.errno:
             failure = packet
         if packet is None:
             launch.wait()
             if failure is None:
                 raise PyruncError("the launcher ended without a word")
-            raise _launch_failure(plan, failure)
+            told = hooks.failure(plan, failure, failed_hook) if hooks is not None else None
+            raise told or _launch_failure(plan, failure)
 
 
 def _launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:

@@ -28,14 +28,25 @@ from .container_state import (
     send_signal,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Warn = Callable[[str], None]
+
 _KILL_SECONDS = 10.0
 _START_SECONDS = 60.0
 
 
-def start(directory: StateDirectory) -> None:
-    """Let a created container execute its command; returns once it has.
+def ignore(_warning: str) -> None:
+    """Say nothing of what is odd but no failure."""
 
-    Raises: InvalidState for one that is not `created`.
+
+def start(directory: StateDirectory, warn: Warn = ignore) -> None:
+    """Let a created container execute its command; returns once it has, and poststart hooks ran.
+
+    Raises: InvalidState for one that is not `created`; PyruncError for a hook that failed.
     """
     state = directory.read()
     status = directory.status(state)
@@ -46,8 +57,9 @@ def start(directory: StateDirectory) -> None:
         }
         problem = words.get(status, "cannot start a container that has stopped")
         raise InvalidState(problem, state=status, wanted=CREATED, subject=state.container_id)
+    hook_fifo = _prepare_attended(directory) if state.attended else -1
     try:
-        _pass_fifo(directory)
+        _pass_fifo(directory, None if state.attended else _START_SECONDS)
     except OSError as error:
         if error.errno not in (ENOENT, ENXIO, EPIPE):
             raise
@@ -55,6 +67,32 @@ def start(directory: StateDirectory) -> None:
         if error.errno != ENOENT:  # nobody waits at the other end
             problem = "cannot start a container that has stopped"
         raise InvalidState(problem, state=status, wanted=CREATED) from error
+    if hook_fifo >= 0:
+        _check_started(directory, hook_fifo)
+    poststart(directory, state, warn)
+
+
+def poststart(directory: StateDirectory, state: ContainerState, warn: Warn) -> None:
+    """Run the poststart hooks of a container that runs now.
+
+    Spec: runtime.md "Lifecycle", step 10: since 1.3 a failure stops the container, and before it
+    was to be warned of.  Raises: PyruncError.
+    """
+    spec = _kept_spec(directory) if state.attended else {}
+    if not (spec.get("hooks") or {}).get("poststart"):
+        return
+    from .hooks import HookError, run_all_hooks, run_hooks
+
+    if _version(spec) < (1, 3):
+        for warning in run_all_hooks("poststart", spec, state, RUNNING):
+            warn(warning)
+        return
+    try:
+        run_hooks("poststart", spec, state, RUNNING)
+    except HookError:
+        send_signal(state.pid, state.pid_start_time, SIGKILL)
+        cgroup.kill_all(state.control_groups())
+        raise
 
 
 def kill(directory: StateDirectory, number: int, *, everyone: bool = False) -> None:
@@ -75,10 +113,17 @@ def kill(directory: StateDirectory, number: int, *, everyone: bool = False) -> N
         cgroup.thaw_all(groups)  # Kernel: on v1, a frozen process dies once it is thawed
 
 
-def delete(directory: StateDirectory, *, force: bool = False) -> None:
+def delete(
+    directory: StateDirectory,
+    *,
+    force: bool = False,
+    warn: Warn = ignore,
+    with_hooks: bool = True,
+) -> None:
     """Remove a container that has stopped, or was never started; with `force` any, if there is one.
 
-    Raises: NotFound; InvalidState for one that runs.
+    Its poststop hooks run when all but its directory is gone, so that they run again if we are
+    killed.  Raises: NotFound; InvalidState for one that runs.
     """
     try:
         state = directory.read()
@@ -99,10 +144,12 @@ def delete(directory: StateDirectory, *, force: bool = False) -> None:
             subject=state.container_id,
         )
     _end(state)
+    if state.attended and with_hooks:
+        _poststop(directory, state, warn)
     directory.remove()
 
 
-def _pass_fifo(directory: StateDirectory) -> None:
+def _pass_fifo(directory: StateDirectory, seconds: float | None) -> None:
     """Write the byte that the container's process waits for, and wait until it has executed.
 
     Raises: OSError ENOENT for the later of two at once, ENXIO or EPIPE if nobody waits.
@@ -115,18 +162,78 @@ def _pass_fifo(directory: StateDirectory) -> None:
             raise PyruncError(f"the state of {directory.container_id} is damaged")
         os.unlink(directory.fifo)  # of two at once, one gets through
         os.write(fifo, b"\0")
-        _wait_for_execve(fifo)
+        _wait_for_execve(fifo, seconds)
     finally:
         signal(SIGPIPE, previous)
         os.close(fifo)
 
 
-def _wait_for_execve(fifo: int) -> None:
+def _kept_spec(directory: StateDirectory) -> dict[str, Any]:
+    """Return config.json as it was at create."""
+    from .bundle import parse_config, read_config
+
+    return parse_config(read_config(directory.path))
+
+
+def _version(spec: dict[str, Any]) -> tuple[int, int]:
+    major, minor, _ = spec["ociVersion"].split(".", 2)
+    return int(major), int(minor)
+
+
+def _prepare_attended(directory: StateDirectory) -> int:
+    """Return the FIFO at which a failing startContainer hook is told, or -1.
+
+    Raises: InvalidState for a container without a process to start.
+    """
+    if _kept_spec(directory).get("process") is None:
+        raise InvalidState(
+            "cannot start a container whose config.json has no process",
+            state=CREATED,
+            wanted=CREATED,
+        )
+    try:
+        return os.open(directory.hook_fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+
+
+def _check_started(directory: StateDirectory, hook_fifo: int) -> None:
+    """Raise HookError if a startContainer hook failed: the container has ended by then."""
+    try:
+        raw = os.read(hook_fifo, 4096)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(hook_fifo)
+    from ..kernel.launcher import read_hook_report
+
+    failed = read_hook_report(raw)
+    if failed is not None:
+        from .hooks import hook_failure
+
+        raise hook_failure("startContainer", _kept_spec(directory), failed)
+
+
+def _poststop(directory: StateDirectory, state: ContainerState, warn: Warn) -> None:
+    """Run the poststop hooks; what fails is warned of."""
+    try:
+        spec = _kept_spec(directory)
+    except PyruncError as error:
+        warn(f"poststop hooks: {error}")
+        return
+    if (spec.get("hooks") or {}).get("poststop"):
+        from .hooks import run_all_hooks
+
+        for warning in run_all_hooks("poststop", spec, state, STOPPED):
+            warn(warning)
+
+
+def _wait_for_execve(fifo: int, seconds: float | None) -> None:
     """Wait until the other end is closed: by execve, or by the process's death."""
     waiter = poll()
     waiter.register(fifo, 0)
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while deadline is None or time.monotonic() < deadline:
         try:
             events = waiter.poll(1000)
         except OSError as error:

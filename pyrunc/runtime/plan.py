@@ -14,10 +14,12 @@ from .cgroup import MONITORS, container_cgroups
 from .cgroup_limits import limit_steps
 from .plan_context import (
     CONSOLE_DESCRIPTOR,
+    HOOK_DESCRIPTOR,
     ROOTFS_DESCRIPTOR,
     START_DESCRIPTOR,
     LaunchContext,
 )
+from .plan_hooks import await_hooks_steps, call_hooks_steps, hook_steps
 from .plan_identity import label_steps, oom_score_steps, process_steps
 from .plan_mounts import MountPlanner, cgroup_path, map_steps
 from .plan_namespaces import (
@@ -71,6 +73,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
             *id_map_steps(namespaces),
             *_parent_network_steps(context),
             *_late_monitor_steps(facts, context),
+            *call_hooks_steps(spec),
             *_birth_steps(spec, facts, namespaces, cgroups, context),
             *_root_steps(spec, facts, namespaces, context),
             *label_steps(spec["process"], facts),
@@ -204,10 +207,12 @@ def _root_steps(
     planner = MountPlanner(spec, facts, context)
     process = spec["process"]
     steps = [*planner.root_steps(), *planner.mount_steps(), *planner.device_steps()]
-    if process.get("terminal"):
-        steps.append(_terminal_step(process, context))
     if process["cwd"] != "/":
         steps.append(Step(kind="make-directory", target=process["cwd"], a=0o755))
+    # Before anything becomes read-only: they may mount and make files in the new root.
+    steps += [*await_hooks_steps(spec), *hook_steps("createContainer", spec, context)]
+    if process.get("terminal"):
+        steps.append(_terminal_step(process, context))
     steps += planner.cover_steps()
     for key, kind in (("hostname", "set-hostname"), ("domainname", "set-domainname")):
         if spec.get(key):
@@ -251,7 +256,9 @@ def _sysctl_steps(settings: dict[str, str]) -> list[Step]:
 def _descriptors(spec: dict[str, Any], context: LaunchContext) -> tuple[str, ...]:
     rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
     start = (START_DESCRIPTOR,) if context.start_fifo else ()
+    hook = (HOOK_DESCRIPTOR,) if context.hook_fifo else ()
     console = (CONSOLE_DESCRIPTOR,) if context.has_console_socket else ()
+    maps = tuple(step.fd for step in map_steps(spec))
     # close-descriptors moves the last ones to 3 and above.
     preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
-    return rootfs + start + console + tuple(step.fd for step in map_steps(spec)) + preserved
+    return rootfs + start + hook + console + maps + preserved

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 ROOTFS_DESCRIPTOR = "rootfs"
 START_DESCRIPTOR = "start"
 CONSOLE_DESCRIPTOR = "console"
+HOOK_DESCRIPTOR = "hook"
 
 
 class LaunchContext(Record):
@@ -29,6 +30,8 @@ class LaunchContext(Record):
     network: NetworkMessages | None = None
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
+    hook_fifo: bool = False  # a failing startContainer hook is told there, behind "hook"
+    has_command: bool = True  # config.json has a `process`
     with_monitor: bool = True
     lets_go: bool = False  # of the launcher before exec, without waiting for a start
     listens: bool = False  # LISTEN_PID in the environment is to be the process's own number

@@ -12,6 +12,7 @@ from _struct import pack
 from ..kernel import capabilities
 from ..kernel.launch_plan import Step
 from .plan_context import START_DESCRIPTOR
+from .plan_hooks import hook_steps
 from .seccomp_profile import notifies
 
 TYPE_CHECKING = False
@@ -98,7 +99,7 @@ def process_steps(spec: dict[str, Any], facts: HostFacts, context: LaunchContext
     user = process.get("user") or {}
     return [
         *_settings(process, user, spec.get("linux") or {}),
-        *_command(process, user),
+        *_command(process, user, context),
         *([Step(kind="set-listen-pid")] if context.listens else []),
         *_limits(process),
         *_privileges(spec, facts, context),
@@ -179,9 +180,12 @@ def _memory_policy(policy: dict[str, Any]) -> Step:
     return Step(kind="set-memory-policy", a=mode, data=data, note=policy["mode"])
 
 
-def _command(process: dict[str, Any], user: dict[str, Any]) -> list[Step]:
+def _command(process: dict[str, Any], user: dict[str, Any], context: LaunchContext) -> list[Step]:
+    change = Step(kind="change-directory", target=process["cwd"])
+    if not context.has_command:
+        return [change]
     return [
-        Step(kind="change-directory", target=process["cwd"]),
+        change,
         Step(
             kind="find-command",
             target=process["args"][0],
@@ -207,6 +211,7 @@ def _limits(process: dict[str, Any]) -> list[Step]:
 def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) -> list[Step]:
     process = spec["process"]
     await_start = _await_start(context)
+    hooks = hook_steps("startContainer", spec, context)
     close = Step(kind="close-descriptors", a=3 + context.preserved_descriptors)
     seccomp = _seccomp(spec, context)
     has_listener = any(step.a & SECCOMP_NEW_LISTENER for step in seccomp)
@@ -217,15 +222,17 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
         # The filter comes last: nothing but execve has to pass it.
         first = Step(kind="set-no-new-privileges")
         if has_listener:  # the launcher, which takes the descriptor, is gone after await-start
-            return [first, *identity, *seccomp, *await_start, close, *last]
-        return [first, *identity, *await_start, close, *seccomp, *last]
+            return [first, *identity, *seccomp, *await_start, *hooks, close, *last]
+        return [first, *identity, *await_start, *hooks, close, *seccomp, *last]
     if has_listener:
-        return [*seccomp, *identity, *await_start, close, *last]
+        return [*seccomp, *identity, *await_start, *hooks, close, *last]
     if seccomp:
         # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.  What has
         # to pass it is what runc does behind its own: close_range is in no old profile.
-        return [*await_start, close, *seccomp, *identity, *last]
-    return [*identity, *await_start, close, *last]
+        is_late = bool(hooks and context.preserved_descriptors)  # those are not for the hooks
+        early, late = ([], [close]) if is_late else ([close], [])
+        return [*await_start, *early, *seccomp, *identity, *hooks, *late, *last]
+    return [*identity, *await_start, *hooks, close, *last]
 
 
 def _identity(process: dict[str, Any], facts: HostFacts) -> list[Step]:

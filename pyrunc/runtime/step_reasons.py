@@ -60,6 +60,20 @@ _KINDS: dict[str, tuple[str, str]] = {
         " a command that is quicker would be lost, and sent again a second later",
         "netdevice(7) IFF_RUNNING; kernel net/core/link_watch.c",
     ),
+    "call-hooks": (
+        "prestart and createRuntime hooks see the container's namespaces from outside, with the"
+        " host's files still in reach; whoever called runs them",
+        'runtime-spec config.md "POSIX-platform Hooks"',
+    ),
+    "await-hooks": (
+        "all is mounted, and the root can still be written to and changed from outside",
+        'runtime-spec config.md "POSIX-platform Hooks"',
+    ),
+    "run-hook": (
+        "a program that the spec wants called in the container's namespaces: before the new root,"
+        " or just before the command",
+        'runtime-spec config.md "POSIX-platform Hooks"',
+    ),
     "release": ("the child waits for what was just done outside", "eventfd(2), socketpair(2)"),
     "wait": ("what follows needs work that the launcher does outside", "recv(2)"),
     "die-with-parent": (

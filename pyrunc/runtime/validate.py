@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..errors import InvalidSpec, Unsupported
 from ..kernel import capabilities
 from .mount_options import PROPAGATION
+from .plan_hooks import HOOK_KINDS
 from .plan_identity import (
     IO_CLASSES,
     MEMORY_FLAGS,
@@ -236,10 +237,6 @@ def _not_yet(value: Unchecked, where: str) -> None:
         raise Unsupported(f"{where} is not supported yet", feature=where)
 
 
-def _hooks(value: Unchecked, where: str) -> None:
-    _map_of(_not_yet)(value, where)
-
-
 def _other_platform(value: Unchecked, where: str) -> None:
     """Refuse what configures a container of another operating system, or a virtual machine's."""
     if value:
@@ -345,6 +342,19 @@ _ID = _number(0, LAST_ID)
 _MAJOR = _number(-1, (1 << 12) - 1)
 _MINOR = _number(-1, (1 << 20) - 1)
 _NAMES = _list_of(_text)
+
+_HOOKS = _list_of(
+    _object(
+        {
+            "path": _host_path,
+            "args": _NAMES,
+            "env": _NAMES,
+            "timeout": _number(1, 1 << 31),
+        },
+        ("path",),
+    ),
+    1000,
+)
 
 _USER = _object(
     {
@@ -559,7 +569,7 @@ _SPEC = _object(
         "hostname": _text,
         "domainname": _text,
         "mounts": _list_of(_MOUNT, MOUNT_LIMIT),
-        "hooks": _hooks,
+        "hooks": _object(dict.fromkeys(HOOK_KINDS, _HOOKS)),
         "annotations": _map_of(_text),
         "linux": _LINUX_OBJECT,
         "solaris": _other_platform,

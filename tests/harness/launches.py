@@ -23,7 +23,7 @@ from pyrunc.kernel.launch_plan import (
     Step,
     pack_strings,
 )
-from pyrunc.kernel.launcher import Exited, Launch, Listener, Output, Room, Started, StepRecord
+from pyrunc.kernel.launcher import Exited, Launch, Output, Started, StepRecord
 
 NEW_NAMESPACES = 0x20000 | 0x40000000 | 0x4000000 | 0x8000000 | 0x20000000  # mnt net uts ipc pid
 NEW_CGROUP = 0x2000000
@@ -56,14 +56,14 @@ class Outcome:
         assert self.exited is not None, f"no exit; records: {self.records[-1:]}"
         return self.exited.code
 
-    def add(self, packet: Started | StepRecord | Listener | Output | Room | Exited) -> None:
+    def add(self, packet: object) -> None:
         if isinstance(packet, StepRecord):
             self.records.append(packet)
         elif isinstance(packet, Started):
             self.started = packet
         elif isinstance(packet, Exited):
             self.exited = packet
-        elif isinstance(packet, Room | Listener):
+        elif not isinstance(packet, Output):
             return
         elif packet.stream == launcher.STDOUT:
             self.stdout += packet.data

@@ -238,25 +238,10 @@ def test_bad_id_is_refused(bundle: Bundle, oci: Runtime, bad: str) -> None:
     assert "invalid container ID format" in done.stderr or "cannot be empty" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["features"]])
-def test_command_that_is_not_there_yet_says_so(oci: Runtime, arguments: list[str]) -> None:
-    done = oci(*arguments)
-    assert (done.returncode, "not supported yet" in done.stderr) == (1, True)
-
-
 def test_flag_that_is_not_there_yet_says_so(bundle: Bundle, oci: Runtime, name: str) -> None:
     done = oci("create", "--no-pivot", "-b", bundle.write("true"), name)
     assert (done.returncode, "not supported yet" in done.stderr) == (1, True)
     assert "flag provided but not defined" in oci("create", "--nonsense", name).stderr
-
-
-def test_hook_is_refused_by_its_path_in_the_document(
-    bundle: Bundle, oci: Runtime, name: str
-) -> None:
-    bundle.spec["hooks"] = {"prestart": [{"path": "/bin/true"}]}
-    done = oci("create", "-b", bundle.write("true"), name)
-    assert "hooks['prestart'] is not supported yet" in done.stderr
-    assert not (oci.root / name).exists()
 
 
 def test_console_socket_gets_the_master(bundle: Bundle, oci: Runtime, name: str) -> None:

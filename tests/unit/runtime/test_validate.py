@@ -173,7 +173,6 @@ def test_invalid_value_is_refused_at_its_path(path: str, value: object, where: s
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("hooks", {"poststart": [{"path": "/x"}]}),
         ("process.apparmorProfile", "docker-default"),
         ("process.selinuxLabel", "system_u:system_r:container_t:s0"),
         ("linux.intelRdt", {"closID": "x"}),
