@@ -21,8 +21,8 @@ from .oci_table import (
     GLOBAL_OPTIONS,
     LIST,
     NAME,
-    NOT_YET_COMMANDS,
     REFUSED,
+    UNSUPPORTED_COMMANDS,
     Call,
     UsageError,
 )
@@ -79,19 +79,16 @@ def _main(arguments: list[str], log: Log) -> int:
     if "help" in options or not rest or rest[0] in ("help", "h"):
         sys.stdout.write(_help(rest[1] if len(rest) > 1 else ""))
         return 0
-    if options.get("rootless", "auto").lower() not in ("auto", "false", "0", "f"):
-        raise UsageError("--rootless=true is not supported yet")
+    _check_rootless(options.get("rootless", "auto"))
     return _command(rest[0], rest[1:], options, log)
 
 
 def _command(name: str, arguments: list[str], global_options: dict[str, str], log: Log) -> int:
-    if name in NOT_YET_COMMANDS:
-        raise UsageError(f"{NAME} {name} is not supported yet")
     if name not in COMMANDS:
         raise UsageError(f"No help topic for '{name}'", exit_code=3)
     function, fewest, most, _, _, table = COMMANDS[name]
     options, rest = parse(arguments, (*table, ("help, h", FLAG, "")), name)
-    if "help" in options:
+    if "help" in options and name not in UNSUPPORTED_COMMANDS:
         sys.stdout.write(_help(name))
         return 0
     _check_count(name, len(rest), fewest, most)
@@ -103,10 +100,22 @@ def _command(name: str, arguments: list[str], global_options: dict[str, str], lo
         log=log,
         global_options=global_options,
     )
+    log.debug(f"{NAME} {__version__}: {' '.join(sys.argv[1:])}")
     module, _, attribute = function.partition(".")
     loaded = __import__(f"{__package__}.{module}", fromlist=[attribute])
     code: int = getattr(loaded, attribute)(call)
     return code
+
+
+def _check_rootless(value: str) -> None:
+    """Take what a caller says of its rights; for root there is none to be missing.
+
+    Raises: UsageError.
+    """
+    if value not in ("auto", *_TRUE, *_FALSE):
+        raise UsageError(f'invalid value "{value}" for flag -rootless: true, false or auto')
+    if value in _TRUE and os.geteuid() != 0:
+        raise UsageError("--rootless=true: rootless containers are not supported yet")
 
 
 def _root(global_options: dict[str, str]) -> str:

@@ -118,10 +118,52 @@ EXEC_OPTIONS: tuple[Option, ...] = (
     ("ignore-paused", FLAG, "wait in a paused container until it is resumed"),
 )
 
+_CRIU_OPTIONS: tuple[Option, ...] = (
+    ("image-path", VALUE, "directory of CRIU's images"),
+    ("work-path", VALUE, "directory of CRIU's logs"),
+    ("parent-path", VALUE, "directory of an earlier pre-dump"),
+    ("tcp-established", FLAG, "allow open TCP connections"),
+    ("tcp-close", FLAG, "close TCP connections"),
+    ("ext-unix-sk", FLAG, "allow UNIX sockets of others"),
+    ("shell-job", FLAG, "allow shell jobs"),
+    ("lazy-pages", FLAG, "restore memory on demand"),
+    ("status-fd", VALUE, "descriptor to tell when lazy pages are ready"),
+    ("file-locks", FLAG, "handle file locks"),
+    ("manage-cgroups-mode", VALUE, "soft, full, strict or ignore"),
+    ("empty-ns", LIST, "namespace to make, but not to restore"),
+    ("auto-dedup", FLAG, "remove duplicates in memory images"),
+)
+CHECKPOINT_OPTIONS: tuple[Option, ...] = (
+    *_CRIU_OPTIONS,
+    ("leave-running", FLAG, "leave the container running"),
+    ("page-server", VALUE, "address and port of a page server"),
+    ("pre-dump", FLAG, "dump memory only, and leave the container running"),
+)
+RESTORE_OPTIONS: tuple[Option, ...] = (
+    *_CRIU_OPTIONS,
+    _BUNDLE,
+    _CONSOLE_SOCKET,
+    _PID_FILE,
+    _DETACH,
+    ("no-subreaper", FLAG, "accepted: orphans of the container are never reaped here"),
+    ("no-pivot", FLAG, "change the root without pivot_root"),
+    ("no-new-keyring", FLAG, "keep the caller's session keyring"),
+    ("lsm-profile", VALUE, "security profile, as TYPE:NAME"),
+    ("lsm-mount-context", VALUE, "security context of mounts"),
+)
+
 _ID = "<container-id>"
 
 # name: function, fewest and most arguments (-1: any number), their names, summary, options
 COMMANDS: dict[str, Command] = {
+    "checkpoint": (
+        "oci_checkpoint.refuse",
+        0,
+        -1,
+        _ID,
+        "not supported: save a running container",
+        CHECKPOINT_OPTIONS,
+    ),
     "create": ("oci_lifecycle.create", 1, 1, _ID, "create a container", CREATE_OPTIONS),
     "delete": (
         "oci_lifecycle.delete",
@@ -176,6 +218,14 @@ COMMANDS: dict[str, Command] = {
         "list the processes of a container",
         (_FORMAT,),
     ),
+    "restore": (
+        "oci_checkpoint.refuse",
+        0,
+        -1,
+        _ID,
+        "not supported: bring a saved container back",
+        RESTORE_OPTIONS,
+    ),
     "resume": ("oci_lifecycle.resume", 1, 1, _ID, "let a paused container go on", ()),
     "run": ("oci_lifecycle.run", 1, 1, _ID, "create and start a container", RUN_OPTIONS),
     "spec": (
@@ -198,13 +248,8 @@ COMMANDS: dict[str, Command] = {
     "update": ("oci_update.update", 1, 1, _ID, "change the limits of a container", UPDATE_OPTIONS),
 }
 
-# What runc has and this version does not: refused by name, never ignored.
-NOT_YET_COMMANDS = frozenset(
-    (
-        "checkpoint",
-        "restore",
-    )
-)
+# What runc has and this runtime refuses, `--help` included: that is how callers ask for them.
+UNSUPPORTED_COMMANDS = frozenset(("checkpoint", "restore"))
 
 
 class UsageError(Exception):
