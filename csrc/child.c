@@ -45,6 +45,7 @@ static step_function *const step_functions[STEP_KINDS] = {
     [STEP_MAKE_READONLY] = step_make_readonly,
     [STEP_OPEN_TERMINAL] = step_open_terminal,
     [STEP_PIVOT_ROOT] = step_pivot_root,
+    [STEP_MOVE_ROOT] = step_move_root,
     [STEP_CHANGE_ROOT] = step_change_root,
     [STEP_SET_HOSTNAME] = step_set_hostname,
     [STEP_SET_DOMAINNAME] = step_set_domainname,

@@ -91,7 +91,7 @@ step_function step_wait, step_die_with_parent, step_new_session, step_join_cgrou
     step_join_namespace, step_unshare, step_write_time_offsets, step_become_root, step_join_keyring;
 step_function step_set_link_up, step_add_address, step_add_route;
 step_function step_set_propagation, step_attach_rootfs, step_bind_rootfs, step_open_rootfs,
-    step_pivot_root, step_change_root;
+    step_pivot_root, step_move_root, step_change_root;
 step_function step_make_directory, step_mount, step_mount_cgroups, step_bind,
     step_set_mount_attributes, step_reconfigure, step_mask, step_make_readonly;
 step_function step_make_node, step_make_link, step_open_terminal;

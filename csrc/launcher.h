@@ -75,6 +75,7 @@ enum step_kind {
     STEP_MAKE_READONLY,
     STEP_OPEN_TERMINAL,
     STEP_PIVOT_ROOT,
+    STEP_MOVE_ROOT,
     STEP_CHANGE_ROOT,
     /* child: settings */
     STEP_SET_HOSTNAME,

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "child.h"
 
+#include <string.h>
 #include <sys/sysmacros.h>
 
 enum { MS_REC_FLAG = 16384, MEMORY_MAJOR = 1, NULL_MINOR = 3 };
@@ -157,6 +158,34 @@ int step_pivot_root(struct child *child, const struct step *step)
     if (result < 0)
         return result;
     return enter_root(child);
+}
+
+/* Kernel: under a chroot the host's mounts stay in the namespace, and a procfs or sysfs among them
+ * of which nothing is covered lets a new one be mounted inside.  One that is locked, because it
+ * came from a more privileged namespace, is covered instead. */
+static int hide_mount(const char *path)
+{
+    enum { NO_FOLLOW = 8 /* UMOUNT_NOFOLLOW */ };
+    int result = sys_result(syscall(SYS_umount2, path, MNT_DETACH | NO_FOLLOW));
+    if (result != -EINVAL && result != -EPERM)
+        return result;
+    return sys_result(syscall(SYS_mount, "tmpfs", path, "tmpfs", 0, NULL));
+}
+
+/* Kernel: nothing can be pivoted away from the initial ramdisk's root; it is covered by a mount
+ * that is moved onto it, and chroot leads there (switch_root(8)). */
+int step_move_root(struct child *child, const struct step *step)
+{
+    const char *path = step_data(child, step), *end = path + step->data_size;
+    int result = 0;
+    for (; result == 0 && path < end; path += strlen(path) + 1)
+        result = hide_mount(path);
+    int host_fd = result == 0 ? sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0) : result;
+    if (host_fd < 0)
+        return host_fd;
+    result = sys_move_mount(child->root_fd, host_fd);
+    sys_close(host_fd);
+    return result < 0 ? result : step_change_root(child, step);
 }
 
 /* Kernel: pivot_root moves everybody whose root is the old one, so it is for a mount namespace of

@@ -80,6 +80,7 @@ def _main(arguments: list[str], log: Log) -> int:
         sys.stdout.write(_help(rest[1] if len(rest) > 1 else ""))
         return 0
     _check_rootless(options.get("rootless", "auto"))
+    _check_manager(options.get("cgroup-manager", "cgroupfs"))
     return _command(rest[0], rest[1:], options, log)
 
 
@@ -105,6 +106,14 @@ def _command(name: str, arguments: list[str], global_options: dict[str, str], lo
     loaded = __import__(f"{__package__}.{module}", fromlist=[attribute])
     code: int = getattr(loaded, attribute)(call)
     return code
+
+
+def _check_manager(value: str) -> None:
+    """Take who makes the cgroups, as crun does.  Raises: UsageError."""
+    if value == "systemd":
+        raise UsageError("--cgroup-manager=systemd is not supported yet")
+    if value not in ("cgroupfs", "disabled"):
+        raise UsageError(f'unknown cgroup manager "{value}": cgroupfs, systemd or disabled')
 
 
 def _check_rootless(value: str) -> None:

@@ -14,7 +14,10 @@ from .oci_table import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..runtime.container_state import StateDirectory
     from ..runtime.create_container import CreateOptions
+    from ..runtime.lifecycle import Warn
+    from ..runtime.notify import ReadyProxy
     from .oci_table import Call
 
 
@@ -23,17 +26,36 @@ def create(call: Call) -> int:
     directory = call.directory()
     from ..runtime import create_container
 
-    create_container.create(directory, create_options(call.options), call.log.warning)
+    options = create_options(call, directory)
+    create_container.create(directory, options, call.log.warning)
     return 0
 
 
 def start(call: Call) -> int:
     """Let a created container execute its command."""
-    directory = call.directory()
+    _start(call.directory(), call.log.warning)
+    return 0
+
+
+def _start(directory: StateDirectory, warn: Warn) -> None:
+    """Start; with a NOTIFY_SOCKET of our own, return once the container says that it is ready."""
     from ..runtime import lifecycle
 
-    lifecycle.start(directory, call.log.warning)
-    return 0
+    proxy = _ready_proxy(directory)
+    if proxy is None or not proxy.listen():
+        lifecycle.start(directory, warn)
+        return
+    lifecycle.start(directory, warn)
+    proxy.forward(directory.read().pid)
+
+
+def _ready_proxy(directory: StateDirectory) -> ReadyProxy | None:
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from ..runtime.notify import ReadyProxy, caller_address
+
+    address = caller_address()
+    return ReadyProxy(directory, address) if address else None
 
 
 def state(call: Call) -> int:
@@ -76,14 +98,18 @@ def run(call: Call) -> int:
     from ..engine.wait import SignalPipe, attach
     from ..runtime import create_container, lifecycle
 
-    chosen = create_options(call.options)
+    chosen = create_options(call, directory)
     if "detach" in call.options:
         create_container.create(directory, chosen, call.log.warning)
-        lifecycle.start(directory, call.log.warning)
+        _start(directory, call.log.warning)
         return 0
     with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
         launch, has_terminal = create_container.run(directory, chosen, call.log.warning)
         try:
+            if chosen.ready_proxy is not None:
+                from _thread import start_new_thread
+
+                start_new_thread(chosen.ready_proxy.forward, (directory.read().pid,))
             if has_terminal:
                 launch.resize(*window_size(0))
             ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
@@ -112,8 +138,9 @@ def resume(call: Call) -> int:
     return 0
 
 
-def create_options(options: dict[str, str]) -> CreateOptions:
+def create_options(call: Call, directory: StateDirectory) -> CreateOptions:
     """Return what the options of create and run ask for.  Raises: UsageError, InvalidInput."""
+    options = call.options
     from ..runtime.create_container import CreateOptions
     from ..runtime.passed_descriptors import find_passed
 
@@ -124,6 +151,9 @@ def create_options(options: dict[str, str]) -> CreateOptions:
         pidfd_socket=options.get("pidfd-socket", ""),
         passed=find_passed(preserve_count(options)),
         new_keyring="no-new-keyring" not in options,
+        no_pivot="no-pivot" in options,
+        has_cgroups=call.global_options.get("cgroup-manager") != "disabled",
+        ready_proxy=_ready_proxy(directory),
     )
 
 

@@ -29,7 +29,7 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     ("root", VALUE, "directory that holds the state of containers (default: /run/pyrunc-oci)"),
     ("criu", VALUE, "ignored: checkpoint and restore are not supported"),
     ("systemd-cgroup", REFUSED, "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
-    ("cgroup-manager", REFUSED, "who makes cgroups: cgroupfs, systemd or disabled"),
+    ("cgroup-manager", VALUE, "who makes cgroups: cgroupfs, systemd or disabled"),
     ("rootless", VALUE, "ignore missing rights on cgroups: true, false or auto (default: auto)"),
     ("help, h", FLAG, "show help"),
     ("version, v", FLAG, "print the version"),
@@ -59,7 +59,7 @@ CREATE_OPTIONS: tuple[Option, ...] = (
     _CONSOLE_SOCKET,
     _PIDFD_SOCKET,
     _PID_FILE,
-    ("no-pivot", REFUSED, "change the root without pivot_root, for a rootfs on a ramdisk"),
+    ("no-pivot", FLAG, "change the root without pivot_root, for a rootfs on a ramdisk"),
     ("no-new-keyring", FLAG, "keep the caller's session keyring"),
     _PRESERVE_FDS,
 )

@@ -93,6 +93,8 @@ KINDS: dict[str, str] = {
     # with CREATE_FILE it is bound to /dev/console as well
     "open-terminal": "open terminal",
     "pivot-root": "pivot to",  # target=rootfs as shown; then detaches the host's tree
+    # --no-pivot: target as above, data="path\0"…: the host's procfs and sysfs mounts, to be hidden
+    "move-root": "move onto /",
     "change-root": "change root to",  # target=rootfs as shown; others share its mounts
     # child: settings
     "set-hostname": "set host name",  # data
@@ -195,7 +197,7 @@ class Job(Record):
 _NAMED_BY_KIND = frozenset(
     {"map-mount", "change-root", "open-rootfs"}
     | {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
-    | {"pivot-root", "await-start", "join-namespace", "execute", "set-hostname"}
+    | {"pivot-root", "move-root", "await-start", "join-namespace", "execute", "set-hostname"}
 )
 
 

@@ -91,6 +91,22 @@ def update_steps(
     return _enable_controllers(writer) + writer.steps
 
 
+def refuse_limits(resources: dict[str, Any]) -> None:
+    """Refuse limits where no cgroups are to be made (--cgroup-manager disabled).
+
+    Device rules are let through: every caller sends them, and without cgroups nobody keeps them.
+    Raises: Unsupported.
+    """
+    for name, value in resources.items():
+        is_asked_for = any(value.values()) if isinstance(value, dict) else bool(value)
+        if name != "devices" and is_asked_for:
+            raise Unsupported(
+                f"linux.resources.{name}: a container without cgroups can't be limited",
+                feature=f"{name} without cgroups",
+                needs="another --cgroup-manager than disabled",
+            )
+
+
 def _limits(resources: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups) -> LimitWriter:
     writer = LimitWriter(facts, cgroups)
     for name, limit in (

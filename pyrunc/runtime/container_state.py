@@ -42,6 +42,8 @@ class ContainerState(Record):
     pid: int = 0
     pid_start_time: int = 0
     cgroups: tuple[str, ...] = ()
+    has_cgroups: bool = True  # of its own; else `cgroups` is empty
+    notifies: bool = False  # of its readiness, by the socket in notify/
     has_pid_namespace: bool = True  # its end is the end of all its processes
     new_keyring: bool = True  # as was asked for at create; exec joins the same one
     attended: bool = False  # start and delete have more to do: hooks, or no command to start
@@ -140,13 +142,18 @@ class StateDirectory:
         return AlreadyExists(problem, kind="container", name=self.container_id)
 
     def remove(self) -> None:
-        """Remove the directory; idempotent.  It holds files only."""
+        """Remove the directory; idempotent.  It holds files, and notify/ with a socket in it."""
         try:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return
         for name in names:
-            os.unlink(f"{self.path}/{name}")
+            try:
+                os.unlink(f"{self.path}/{name}")
+            except IsADirectoryError:
+                for inner in os.listdir(f"{self.path}/{name}"):
+                    os.unlink(f"{self.path}/{name}/{inner}")
+                os.rmdir(f"{self.path}/{name}")
         os.rmdir(self.path)
 
 

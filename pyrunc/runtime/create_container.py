@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..kernel.probe import HostFacts
     from .hook_calls import HookCalls
     from .lifecycle import Warn
+    from .notify import ReadyProxy
 
 
 # What `start` and `delete` have to see to.
@@ -54,6 +55,9 @@ class CreateOptions(Record):
     pidfd_socket: str = ""
     passed: Passed = Passed()
     new_keyring: bool = True
+    no_pivot: bool = False
+    has_cgroups: bool = True
+    ready_proxy: ReadyProxy | None = None
 
 
 def create(directory: StateDirectory, options: CreateOptions, warn: Warn = ignore) -> None:
@@ -120,6 +124,8 @@ class _Creation:
         facts = probe(_cpuset_path(self.spec, self.directory.container_id))
         validate(self.spec, facts)
         self._check_terminal(mode)
+        if self.options.ready_proxy is not None:
+            self.options.ready_proxy.change_spec(self.spec)
         has_terminal = bool(self.spec["process"].get("terminal"))
         self.mode = mode = "monitor" if mode == "run" and has_terminal else mode
         process = self.spec["process"]
@@ -141,11 +147,18 @@ class _Creation:
             new_keyring=self.options.new_keyring,
             listens=bool(self.options.passed.listening) and not _has_pid_namespace(self.spec),
             preserved_descriptors=self.options.passed.count,
+            moves_root=self.options.no_pivot,
+            hidden_mounts=_host_views(self.spec, rootfs) if self.options.no_pivot else (),
+            has_cgroups=self.options.has_cgroups,
         )
         self.plan = compile_plan(self.spec, facts, context)
         _check_cgroups(cgroup.cgroup_of(self.plan.cgroups))
         self.directory.make()
         try:
+            if self.options.ready_proxy is not None:
+                self.options.ready_proxy.make_directory()
+                if mode != "create":
+                    self.options.ready_proxy.listen()
             self._spawn(rootfs, mode)
         except BaseException:
             self.directory.remove()
@@ -199,6 +212,8 @@ class _Creation:
             has_pid_namespace=_has_pid_namespace(self.spec),
             new_keyring=self.options.new_keyring,
             attended=not self.has_command or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
+            has_cgroups=self.options.has_cgroups,
+            notifies=self.options.ready_proxy is not None,
         )
         self.directory.keep_config(self.config)
         self.directory.write(self.state)
@@ -245,6 +260,28 @@ class _Creation:
 def _has_pid_namespace(spec: dict[str, Any]) -> bool:
     kinds = (spec.get("linux") or {}).get("namespaces") or []
     return any(entry["type"] == "pid" and not entry.get("path") for entry in kinds)
+
+
+def _host_views(spec: dict[str, Any], rootfs: str) -> tuple[str, ...]:
+    """Return where procfs and sysfs of the host are mounted, innermost first.
+
+    Raises: InvalidInput where their unmounting could reach the host.
+    """
+    from ..kernel.mountinfo import read
+
+    wanted = [(spec.get("linux") or {}).get("rootfsPropagation") or ""]
+    wanted += [
+        option for mount in spec.get("mounts") or [] for option in mount.get("options") or []
+    ]
+    if "shared" in wanted or "rshared" in wanted:
+        raise InvalidInput("--no-pivot can't be used with shared propagation of mounts")
+    return tuple(
+        mount.target
+        for mount in reversed(read())
+        if mount.filesystem in ("proc", "sysfs")
+        and mount.root == "/"
+        and not f"{mount.target}/".startswith(f"{rootfs}/")
+    )
 
 
 def _cpuset_path(spec: dict[str, Any], container_id: str) -> str:

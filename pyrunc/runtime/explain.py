@@ -347,6 +347,7 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "mount-cgroups": _cgroup_view,
     "bind": _bind,
     "set-mount-attributes": _attributes,
+    "move-root": lambda step: {"hides": _strings(step)},
     "reconfigure": lambda step: {"options": _strings(step)},
     "make-directory": lambda step: {"mode": f"{step.a:04o}"},
     "make-node": _node,

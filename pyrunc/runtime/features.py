@@ -14,6 +14,7 @@ from .. import __version__
 from ..kernel import capabilities, syscalls
 from .container_state import SPEC_VERSION
 from .mount_options import known_options
+from .plan_hooks import HOOK_KINDS
 from .plan_identity import MEMORY_FLAGS, MEMORY_MODES, SECCOMP_FLAGS
 from .plan_namespaces import FLAGS
 from .seccomp import library_version
@@ -34,7 +35,7 @@ def features() -> dict[str, Any]:
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC_VERSION,
-        "hooks": [],
+        "hooks": list(HOOK_KINDS),
         "mountOptions": sorted(known_options()),
         "linux": _linux(),
         "annotations": _annotations(),

@@ -246,7 +246,8 @@ def _wait_for_execve(fifo: int, seconds: float | None) -> None:
 
 def _end(state: ContainerState) -> None:
     """Kill what is left of a container, wait for it, and remove its cgroups."""
-    groups = state.control_groups() if state.cgroups else default_cgroups(state.container_id)
+    is_known = state.cgroups or not state.has_cgroups
+    groups = state.control_groups() if is_known else default_cgroups(state.container_id)
     send_signal(state.pid, state.pid_start_time, SIGKILL)
     cgroup.kill_all(groups)
     deadline = time.monotonic() + _KILL_SECONDS

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from ..kernel.launch_plan import CLONE, CREATE_FILE, HOST, OPTIONAL, PARENT, LaunchPlan, Step
 from ..oci.network_messages import LOOPBACK_UP
-from .cgroup import MONITORS, container_cgroups
-from .cgroup_limits import limit_steps
+from .cgroup import MONITORS, ContainerCgroups, container_cgroups
+from .cgroup_limits import limit_steps, refuse_limits
 from .plan_context import (
     CONSOLE_DESCRIPTOR,
     HOOK_DESCRIPTOR,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.probe import HostFacts
-    from .cgroup import ContainerCgroups
     from .plan_namespaces import Namespaces
 
 __all__ = ["LaunchContext", "compile_plan"]
@@ -57,7 +56,9 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
     validate(spec, facts)
     linux = spec.get("linux") or {}
     namespaces = read_namespaces(linux, facts)
-    cgroups = container_cgroups(facts.cgroup, cgroup_path(spec, context))
+    cgroups = ContainerCgroups()
+    if context.has_cgroups:
+        cgroups = container_cgroups(facts.cgroup, cgroup_path(spec, context))
     return LaunchPlan(
         steps=(
             *_host_steps(linux, facts, cgroups, context),
@@ -90,6 +91,9 @@ def _host_steps(
     linux: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups, context: LaunchContext
 ) -> list[Step]:
     """Make the cgroups and write all limits: nobody may run in them before."""
+    if not context.has_cgroups:
+        refuse_limits(linux.get("resources") or {})
+        return []
     steps = [Step(kind="make-cgroup", stage=HOST, path=path) for path in cgroups.all()]
     steps += limit_steps(linux.get("resources") or {}, facts, cgroups)
     if context.with_monitor:
@@ -121,7 +125,7 @@ def _late_monitor_steps(facts: HostFacts, context: LaunchContext) -> list[Step]:
     file for it: so it is done while the child mounts.
     """
     layout = facts.cgroup
-    if not context.with_monitor or not layout.unified:
+    if not context.with_monitor or not layout.unified or not context.has_cgroups:
         return []
     if layout.unified_own in ("/", MONITORS):
         return []

@@ -40,3 +40,6 @@ class LaunchContext(Record):
     terminal_rows: int = 0
     terminal_columns: int = 0
     preserved_descriptors: int = 0  # that the command keeps as 3 …: "preserved-0" …, the last ones
+    moves_root: bool = False  # --no-pivot: the root is moved onto "/" and entered by chroot
+    hidden_mounts: tuple[str, ...] = ()  # then: the host's procfs and sysfs mounts
+    has_cgroups: bool = True  # else the container stays in its caller's

@@ -169,6 +169,9 @@ class MountPlanner:
         if not self.owns_mounts:
             return [Step(kind="change-root", target=root)]
         steps = [Step(kind="pivot-root", target=root)]
+        if self.context.moves_root:
+            hidden = pack_strings(self.context.hidden_mounts)
+            steps = [Step(kind="move-root", target=root, data=hidden)]
         wanted = self.linux.get("rootfsPropagation") or ""
         if wanted and PROPAGATION[wanted] & ~MS_REC not in (MS_PRIVATE, MS_SLAVE):
             steps.append(Step(kind="set-propagation", target="/", a=PROPAGATION[wanted]))
@@ -333,6 +336,8 @@ def device_number(major: int, minor: int) -> int:
 
 def cgroup_path(spec: dict[str, Any], context: LaunchContext) -> str:
     """Return the path of the container's cgroups, by default /pyrunc/ID."""
+    if not context.has_cgroups:
+        return ""  # our own
     path: str = (spec.get("linux") or {}).get("cgroupsPath") or f"/pyrunc/{context.container_id}"
     return path
 

@@ -179,6 +179,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         " leads out",
         "pivot_root(2)",
     ),
+    "move-root": (
+        "asked for by --no-pivot: the initial ramdisk's root can't be pivoted away, so it is"
+        " covered and left by chroot; the host's procfs and sysfs go first: they stay in reach",
+        "switch_root(8), mount_namespaces(7)",
+    ),
     "change-root": (
         "others are in this mount namespace, and pivot_root would move them too",
         "chroot(2), pivot_root(2)",

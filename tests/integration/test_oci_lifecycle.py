@@ -239,7 +239,7 @@ def test_bad_id_is_refused(bundle: Bundle, oci: Runtime, bad: str) -> None:
 
 
 def test_flag_that_is_not_there_yet_says_so(bundle: Bundle, oci: Runtime, name: str) -> None:
-    done = oci("create", "--no-pivot", "-b", bundle.write("true"), name)
+    done = oci("--systemd-cgroup", "create", "-b", bundle.write("true"), name)
     assert (done.returncode, "not supported yet" in done.stderr) == (1, True)
     assert "flag provided but not defined" in oci("create", "--nonsense", name).stderr
 
