@@ -8,6 +8,7 @@ Source: runtime-spec runtime.md "State".
 from __future__ import annotations
 
 import os
+import time
 from _signal import pidfd_send_signal
 from errno import ENOENT
 
@@ -118,7 +119,7 @@ class StateDirectory:
             with open(f"{self.path}/state.json", "rb") as file:
                 raw = file.read()
         except OSError as error:
-            if error.errno != ENOENT or os.path.isdir(self.path):
+            if error.errno != ENOENT or self._stays():
                 raise PyruncError(f"cannot read the state of {self.container_id}") from error
             raise NotFound(
                 "container does not exist", kind="container", name=self.container_id
@@ -136,6 +137,14 @@ class StateDirectory:
         if is_frozen(state.control_groups()):
             return PAUSED
         return CREATED if os.path.exists(self.fifo) else RUNNING
+
+    def _stays(self) -> bool:
+        """Tell whether the directory is there, and not about to be removed by another command."""
+        for _ in range(10):
+            if not os.path.isdir(self.path):
+                return False
+            time.sleep(0.005)
+        return True
 
     def _taken(self) -> AlreadyExists:
         problem = "container with given ID already exists"

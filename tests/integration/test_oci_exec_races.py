@@ -129,7 +129,9 @@ def test_process_outlives_a_killed_foreground_exec(box: Box) -> None:
         process.kill()
         process.wait()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while {pid for pid in children() - known if not is_dead(pid)} != {int(pid_file.read_text())}:
+        while {pid for pid in children() - known if not is_dead(pid)} != {
+            int(pid_file.read_text())
+        }:
             assert time.monotonic() < deadline, "the launcher is still there"
             time.sleep(0.005)
         assert box.processes() == {box.pid, int(pid_file.read_text())}
