@@ -13,7 +13,7 @@ C_SOURCES := $(wildcard csrc/*.c csrc/*.h csrc/*.py csrc/CMakeLists.txt csrc/*.c
 .DEFAULT_GOAL := help
 .PHONY: help demo test check integration test-engines vm-test conformance fuzz bench golden size quirks \
         clauses build install clean packages-build packages-test packages-bench \
-        packages-conformance
+        packages-conformance packages-engines
 
 help: ## list the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,11 +47,14 @@ quirks: ## the index of what Linux does that surprises: every "Kernel:" comment
 clauses: build ## which sentences of the specifications a test holds pyrunc to
 	$(PYTEST) --collect-only -q --clauses tests $(ARGS)
 
+test-engines: packages-test packages-engines build ## podman, Docker, a swarm and containerd on pyrunc-oci (as root)
+	$(PYTEST) tests/engines $(ARGS)
+
 conformance: packages-test packages-conformance build ## runtime-tools' validation suite, beside runc and crun (as root)
 	$(PYTHON) -m tests.conformance $(ARGS)
 
 # Honest until they are there: these fail, so that nobody takes silence for a pass.
-test-engines fuzz vm-test:
+fuzz vm-test:
 	@echo "make $@: not there yet (CHANGELOG.md tells what is)" >&2; exit 1
 
 install: packages-build ## install into $(PREFIX), with links in /usr/local/bin
@@ -81,6 +84,9 @@ packages-build:
 
 packages-test:
 	@vagrant/provision.sh run build test
+
+packages-engines:
+	@vagrant/provision.sh engines
 
 packages-conformance:
 	@vagrant/provision.sh conformance

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install from the distribution what pyrunc needs: provision.sh [run] [build] [test] [bench] [conformance]
+# Install from the distribution what pyrunc needs: provision.sh [run] [build] [test] [bench] [conformance] [engines]
 #
 # Idempotent, and quiet and quick when nothing is missing.  Used by the Makefile, by Vagrant and by the
 # image of the test machine; needs Debian or Ubuntu, and root only if something has to be installed.

@@ -1,0 +1,1 @@
+"""Real engines with pyrunc-oci as their runtime; `make test-engines` runs them."""
