@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from _blake2 import blake2b
 
-from ..errors import InvalidInput, errno_reason
+from ..errors import InvalidInput, InvalidSpec, errno_reason
 from ..oci import document
 from ..oci.record import Record
 
@@ -99,13 +99,20 @@ def program(
 
     None is the default profile.  Whom the filter notifies is no part of it.
 
-    Raises: as `load_filter`.
+    Raises: as `load_filter`; InvalidSpec with the path in the whole document.
     """
     if profile is None:
         raw = None
     else:
         raw = document.dump({k: v for k, v in profile.items() if not k.startswith("listener")})
-    return load_filter(raw, capabilities, facts, cache_directory, may_notify=True).program
+    try:
+        return load_filter(raw, capabilities, facts, cache_directory, may_notify=True).program
+    except InvalidInput as error:
+        if error.where is None:
+            raise
+        _, _, problem = str(error).partition(f"{error.where}: ")
+        where = f"linux.seccomp.{error.where}"
+        raise InvalidSpec(problem, where=where, clause="config-linux.md") from error
 
 
 def default_profile() -> dict[str, Any]:

@@ -103,8 +103,11 @@ def check_profile(profile: dict[str, Any], *, may_notify: bool = False) -> None:
 def _check_rule(rule: object, where: str) -> None:
     entry = _object(rule, where)
     names = _list(entry, "names", where)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    if not names:
         raise _invalid(f"{where}.names", "must be names of system calls")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name:
+            raise _invalid(f"{where}.names[{index}]", "must be the name of a system call")
     _check_action(entry.get("action"), f"{where}.action")
     needed = sorted(_NEEDED_TO_NOTIFY.intersection(names))
     if entry["action"] == NOTIFY and needed:

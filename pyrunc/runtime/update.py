@@ -12,12 +12,13 @@ import fcntl
 import os
 from errno import EBUSY, EINVAL, ENOENT
 
-from ..errors import InvalidState, KernelError, PyruncError, Unsupported
+from ..errors import InvalidSpec, InvalidState, KernelError, PyruncError, Unsupported
 from ..kernel.launch_plan import OPTIONAL
 from ..kernel.probe import probe
 from ..oci import document
 from ..oci.record import Record
 from .bundle import parse_config, read_config
+from .cgroup import stats
 from .cgroup_limits import update_steps
 from .container_state import STOPPED
 from .device_rules import device_rules
@@ -65,6 +66,7 @@ def _update(directory: StateDirectory, wanted: Resources, groups: ContainerCgrou
     _check_devices(changed.pop("devices", None), recorded)
     merged = merge(recorded, changed)
     validate_resources(merged, complete=True)
+    _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, groups)
     done: list[tuple[Write, bytes]] = []
     try:
         _write_all(compile_writes(changed, merged, probe(), groups), done)
@@ -140,6 +142,23 @@ def _zeros(cpu: Resources, groups: ContainerCgroups) -> list[Write]:
         for key, name in zip(("idle", "burst"), names, strict=True)
         if cpu.get(key) == 0
     ]
+
+
+def _check_usage(changed: Resources, merged: Resources, groups: ContainerCgroups) -> None:
+    """Refuse a memory limit below what is used, if the container asked for that.
+
+    Spec: config-linux.md "Memory", checkBeforeUpdate; v2 would kill a process instead.
+    """
+    limit = changed.get("limit") or 0
+    if limit <= 0 or not merged.get("checkBeforeUpdate"):
+        return
+    used = stats(groups).get("memory_bytes", 0)
+    if limit < used:
+        raise InvalidSpec(
+            f"{limit} is less than the {used} bytes that are used",
+            where="linux.resources.memory.limit",
+            clause="config-linux.md",
+        )
 
 
 def _check_devices(devices: list[Resources] | None, recorded: Resources) -> None:

@@ -47,7 +47,7 @@ def validate(spec: dict[str, Any], facts: HostFacts) -> None:
 
     Raises: InvalidSpec with the JSON path; Unsupported for properties that are not applied yet.
     """
-    _SPEC(spec, "")
+    check_shape(spec)
     _check_version(spec)
     linux = spec.get("linux") or {}
     kinds = _check_namespaces(linux)
@@ -107,6 +107,11 @@ def _is_applied(check: Check, value: Unchecked) -> bool:
     except Unsupported:
         return False
     return True
+
+
+def check_shape(spec: dict[str, Any]) -> None:
+    """Check each property for itself: its type and range.  Raises: as `validate`."""
+    _SPEC(spec, "")
 
 
 def warnings(spec: dict[str, Any], facts: HostFacts) -> tuple[str, ...]:

@@ -273,6 +273,22 @@ def test_limits_end_where_runc_brings_them(
         runc("delete", "--force", f"{name}-runc")
 
 
+@pytest.mark.host("memory on v1")
+def test_limit_below_what_is_used_is_refused_where_that_is_asked_for(
+    bundle: Bundle, oci: Runtime
+) -> None:
+    name = f"u{uuid.uuid4().hex[:8]}"
+    bundle.linux["resources"]["memory"] = {"limit": 64 * MB, "checkBeforeUpdate": True}
+    oci.create(bundle.write("sleep", "60"), name)
+    try:
+        done = send(oci, name, {"memory": {"limit": 4096}})
+        assert "linux.resources.memory.limit: 4096 is less than the " in done.stderr
+        assert limits(name)["memory"] == str(64 * MB)
+        assert send(oci, name, {"memory": {"limit": 32 * MB}}).returncode == 0
+    finally:
+        oci("delete", "--force", name, check=True)
+
+
 @pytest.mark.host("cgroup v2")
 def test_unified_files_are_updated_on_v2(bundle: Bundle, oci: Runtime) -> None:
     name = f"u{uuid.uuid4().hex[:8]}"
