@@ -47,7 +47,6 @@ KINDS: dict[str, bool] = {
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
     "docker client 28": _docker_major() == 28,  # others word their errors differently
-    "blkio on v1": _LAYOUT.v1("blkio") is not None,
     "realtime groups on v1": Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists(),
     "net_cls in the kernel": "\nnet_cls\t0\t" in Path("/proc/cgroups").read_text(),
     "NUMA": Path("/proc/self/numa_maps").exists(),

@@ -58,8 +58,8 @@ def test_every_limit_of_memory(container: Container) -> None:
         "useHierarchy": True,
         "checkBeforeUpdate": True,
     }
-    names = ("limit_in_bytes", "soft_limit_in_bytes", "memsw.limit_in_bytes")
-    names += ("kmem.tcp.limit_in_bytes", "swappiness", "use_hierarchy", "oom_control")
+    names = ["limit_in_bytes", "soft_limit_in_bytes", "memsw.limit_in_bytes"]
+    names += ["kmem.tcp.limit_in_bytes", "swappiness", "use_hierarchy", "oom_control"]
     lines = read(container, {"memory": memory}, *(f"memory/memory.{name}" for name in names))
     numbers = [str(n << 20) for n in (64, 32, 128, 16)]
     assert lines[:6] == [*numbers, "7", "1"]

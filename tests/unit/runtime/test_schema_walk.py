@@ -35,8 +35,10 @@ def resolve(reference: str, here: str) -> tuple[dict[str, Any] | None, str]:
     """Return what a $ref names and the file it is in; None for a file of another platform."""
     file, _, path = reference.partition("#")
     file = file or here
-    node = DOCUMENTS.get(file)
-    for key in path.strip("/").split("/") if node is not None else ():
+    if file not in DOCUMENTS:
+        return None, file
+    node: dict[str, Any] = DOCUMENTS[file]
+    for key in path.strip("/").split("/"):
         node = node[key]
     return node, file
 
@@ -124,6 +126,7 @@ def full_document() -> dict[str, Any]:
     kinds = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart")
     comparison = {"index": 0, "value": 1, "valueTwo": 2, "op": "SCMP_CMP_EQ"}
     rule = {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [comparison]}
+    sets = ("bounding", "permitted", "effective", "inheritable", "ambient")
     spec = spec_with("hostname", "h")
     mount = {"destination": "/a", "type": "bind", "source": "/srv", "options": ["bind"]}
     spec["mounts"].insert(0, mount | {"uidMappings": maps, "gidMappings": maps})
@@ -134,9 +137,7 @@ def full_document() -> dict[str, Any]:
         "consoleSize": {"height": 1, "width": 1},
         "user": {"uid": 0, "gid": 0, "umask": 0, "additionalGids": [1]},
         "env": ["A=b"],
-        "capabilities": dict.fromkeys(
-            ("bounding", "permitted", "effective", "inheritable", "ambient"), ["CAP_KILL"]
-        ),
+        "capabilities": {name: ["CAP_KILL"] for name in sets},
         "noNewPrivileges": True,
         "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
         "oomScoreAdj": 1,
