@@ -32,6 +32,7 @@ struct child {
     int empty_fd;           /* an empty read-only directory to mask others with, or -1 */
     int proc_fd;            /* a procfs that nobody else can reach, or -1 */
     int netlink_fd;         /* -1 as long as no step needed it */
+    bool is_created;        /* it waits for `start`, or has: nobody hears of a failure */
     bool is_tied;           /* to the launcher, by die-with-parent */
     uint64_t value;         /* for the record of the step */
     char listen_pid[32];    /* an entry of the environment, if there is such a step */

@@ -39,49 +39,42 @@ static bool next_candidate(const char **search, const char *name, char path[PATH
     return false;
 }
 
-static bool is_member(const struct child *child, const struct step *step, gid_t group)
-{
-    const uint32_t *groups = step_data(child, step);
-    bool found = group == step->b;
-    for (uint32_t i = 0; i < step->data_size / sizeof *groups; i++)
-        found |= groups[i] == group;
-    return found;
-}
-
-/* May the container's user execute this file?  -EACCES for a directory, as execve says it. */
-static int check_executable(const struct child *child, const struct step *step, const char *path)
+/* May this process execute the file?  -EACCES for a directory, as execve says it.  Kernel: it also
+ * looks at the way there, and at mounts that are noexec. */
+static int check_executable(const char *path)
 {
     struct stat status;
     int fd = sys_openat(AT_FDCWD, path, O_PATH, 0);
     if (fd < 0)
         return fd;
     int result = sys_fstat(fd, &status);
+    if (result == 0 && !S_ISREG(status.st_mode))
+        result = -EACCES;
+    if (result == 0)
+        result = sys_result(syscall(SYS_faccessat2, fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH));
     sys_close(fd);
-    if (result < 0)
-        return result;
-    unsigned bits = S_IXUSR | S_IXGRP | S_IXOTH;
-    if (step->a != 0)
-        bits = status.st_uid == step->a                ? S_IXUSR
-               : is_member(child, step, status.st_gid) ? S_IXGRP
-                                                       : S_IXOTH;
-    return S_ISREG(status.st_mode) && status.st_mode & bits ? 0 : -EACCES;
+    if (result == -EPERM || result == -ENOSYS) /* an older filter does not know the call */
+        return status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH) ? 0 : -EACCES;
+    return result;
 }
 
-/* pyrunc-oci create has to name a missing command, long before it is executed. */
+/* pyrunc-oci create has to name a missing command, long before it is executed; by whom it will be.
+ */
 int step_find_command(struct child *child, const struct step *step)
 {
     const char *name = child->argv[0], *search = search_path(child);
     size_t size = strlen(name) + 1;
     int failure = -ENOENT;
 
+    (void)step;
     if (strchr(name, '/')) {
         if (size > sizeof child->command)
             return -ENAMETOOLONG;
         memcpy(child->command, name, size);
-        return check_executable(child, step, name);
+        return check_executable(name);
     }
     while (*name && next_candidate(&search, name, child->command)) {
-        int result = check_executable(child, step, child->command);
+        int result = check_executable(child->command);
         if (result == 0)
             return 0;
         if (result == -EACCES)
@@ -138,6 +131,27 @@ int step_let_go(struct child *child, const struct step *step)
     return sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
 }
 
+static void end_at_once(int number)
+{
+    _exit(128 + number);
+}
+
+/* A created container ends by what ends any process.  Kernel: the first of a PID namespace gets no
+ * signal without a handler (pid_namespaces(7)).  execve takes the handlers away again. */
+static void heed_signals(void)
+{
+    static const int heeded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    static const struct {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(int); /* never reached, but some machines want one */
+        uint64_t mask;
+    } action = {
+        .handler = end_at_once, .flags = 0x04000000 /* SA_RESTORER */, .restorer = end_at_once};
+    for (size_t i = 0; i < sizeof heeded / sizeof *heeded; i++)
+        syscall(SYS_rt_sigaction, heeded[i], &action, NULL, sizeof action.mask);
+}
+
 /* Say that all is ready, let go of the launcher, and wait for `start` to write a byte.
  *
  * The launcher answers before it leaves; if it died instead, so does this process. */
@@ -147,6 +161,8 @@ int step_await_start(struct child *child, const struct step *step)
     char byte = 'A';
     int result = sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
     child->is_tied = false;
+    child->is_created = true;
+    heed_signals();
     close_unneeded(child);
     if (result == 0)
         result = sys_write_once(child->sync_fd, &byte, 1);
@@ -178,7 +194,26 @@ int step_close_descriptors(struct child *child, const struct step *step)
         if (result < 0)
             return result;
     }
-    return sys_result(syscall(SYS_close_range, first, ~0U, CLOSE_ON_EXEC));
+    int result = sys_result(syscall(SYS_close_range, first, ~0U, CLOSE_ON_EXEC));
+    /* An older filter does not know the call.  All of ours are close-on-exec from the beginning. */
+    return result == -EPERM || result == -ENOSYS ? 0 : result;
+}
+
+/* Nobody else can tell any more why a created container does not run: the words go where its own
+ * would, and the code is a shell's. */
+static int complain(const struct child *child, int error)
+{
+    const char *name = child->command[0] ? child->command : child->argv[0];
+    const char *why = error == -ENOEXEC  ? ": exec format error\n"
+                      : error == -EACCES ? ": permission denied\n"
+                      : error == -ENOENT ? ": no such file or directory\n"
+                                         : ": it can't be executed\n";
+    if (!child->is_created)
+        return error;
+    sys_write_once(STDERR_FILENO, "exec ", 5);
+    sys_write_once(STDERR_FILENO, name, strlen(name));
+    sys_write_once(STDERR_FILENO, why, strlen(why));
+    _exit(error == -ENOENT ? 127 : 126);
 }
 
 /* Returns only if it can't.  Nothing but execve here: the filter may forbid everything else.  As
@@ -192,14 +227,15 @@ int step_execute(struct child *child, const struct step *step)
     (void)step;
     if (child->command[0] || strchr(name, '/')) {
         const char *command = child->command[0] ? child->command : name;
-        return sys_result(syscall(SYS_execve, command, child->argv, child->environment));
+        return complain(child,
+                        sys_result(syscall(SYS_execve, command, child->argv, child->environment)));
     }
     while (*name && next_candidate(&search, name, path)) {
         int result = sys_result(syscall(SYS_execve, path, child->argv, child->environment));
         if (result == -EACCES)
             failure = result;
         else if (result != -ENOENT && result != -ENOTDIR)
-            return result;
+            return complain(child, result);
     }
-    return failure;
+    return complain(child, failure);
 }

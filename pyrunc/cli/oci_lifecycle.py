@@ -166,8 +166,11 @@ def preserve_count(options: dict[str, str]) -> int:
 
 
 def signal_number(text: str) -> int:
-    """Return the number of "9", "KILL", "SIGKILL" in any case.  Raises: UsageError."""
-    if text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) < 65:
+    """Return the number of "9", "KILL", "SIGKILL" in any case; 0 only asks whether it is there.
+
+    Raises: UsageError.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 4 and int(text) < 65:
         return int(text)
     import _signal
 

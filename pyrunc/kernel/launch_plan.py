@@ -111,7 +111,7 @@ KINDS: dict[str, str] = {
     "set-security-label": "set security label",
     "set-cpu-affinity": "set CPU affinity to",  # target=list, data=mask; host or child stage
     "change-directory": "change to working directory",  # target; getcwd must be absolute after it
-    # resolves argv[0] by the environment's PATH as a=uid, b=gid, data=u32 supplementary gids may
+    # resolves argv[0] by the environment's PATH, as whom the process is by then
     "find-command": "find command",
     # puts the process's own number into LISTEN_PID of the environment
     "set-listen-pid": "set LISTEN_PID",

@@ -362,7 +362,6 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "set-io-priority": _io_priority,
     "set-memory-policy": _memory_policy,
     "set-security-label": _value,
-    "find-command": _user,
     "drop-bounding": _bounding,
     "set-user": _user,
     "set-capabilities": _capability_sets,

@@ -96,10 +96,9 @@ DEFAULT_UMASK = 0o022  # Security: never the caller's
 def process_steps(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) -> list[Step]:
     """Return the steps from the pivoted root to execve."""
     process = spec["process"]
-    user = process.get("user") or {}
     return [
-        *_settings(process, user, spec.get("linux") or {}),
-        *_command(process, user, context),
+        *_settings(process, process.get("user") or {}, spec.get("linux") or {}),
+        Step(kind="change-directory", target=process["cwd"]),
         *([Step(kind="set-listen-pid")] if context.listens else []),
         *_limits(process),
         *_privileges(spec, facts, context),
@@ -180,22 +179,6 @@ def _memory_policy(policy: dict[str, Any]) -> Step:
     return Step(kind="set-memory-policy", a=mode, data=data, note=policy["mode"])
 
 
-def _command(process: dict[str, Any], user: dict[str, Any], context: LaunchContext) -> list[Step]:
-    change = Step(kind="change-directory", target=process["cwd"])
-    if not context.has_command:
-        return [change]
-    return [
-        change,
-        Step(
-            kind="find-command",
-            target=process["args"][0],
-            a=user.get("uid") or 0,
-            b=user.get("gid") or 0,
-            data=groups_data(user),
-        ),
-    ]
-
-
 def _limits(process: dict[str, Any]) -> list[Step]:
     return [
         Step(
@@ -209,30 +192,34 @@ def _limits(process: dict[str, Any]) -> list[Step]:
 
 
 def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) -> list[Step]:
+    """Return the steps that give up what the process may do, around its wait for `start`.
+
+    All that can fail does so before that, where create still tells; the command is looked for by
+    whom it will run as.
+    """
     process = spec["process"]
-    await_start = _await_start(context)
-    hooks = hook_steps("startContainer", spec, context)
+    command = process["args"][0]
+    identity = _identity(process, facts)
+    if context.has_command:
+        identity.append(Step(kind="find-command", target=command))
+    start = [*_await_start(context), *hook_steps("startContainer", spec, context)]
     close = Step(kind="close-descriptors", a=3 + context.preserved_descriptors)
     seccomp = _seccomp(spec, context)
     has_listener = any(step.a & SECCOMP_NEW_LISTENER for step in seccomp)
     last = [Step(kind="start-init")] if context.use_init else []
-    last.append(Step(kind="execute", target=process["args"][0]))
-    identity = _identity(process, facts)
+    last.append(Step(kind="execute", target=command))
     if process.get("noNewPrivileges"):
         # The filter comes last: nothing but execve has to pass it.
         first = Step(kind="set-no-new-privileges")
         if has_listener:  # the launcher, which takes the descriptor, is gone after await-start
-            return [first, *identity, *seccomp, *await_start, *hooks, close, *last]
-        return [first, *identity, *await_start, *hooks, close, *seccomp, *last]
-    if has_listener:
-        return [*seccomp, *identity, *await_start, *hooks, close, *last]
-    if seccomp:
+            return [first, *identity, *seccomp, *start, close, *last]
+        return [first, *identity, *start, close, *seccomp, *last]
+    if seccomp and not (start and context.preserved_descriptors):
         # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.  What has
         # to pass it is what runc does behind its own: close_range is in no old profile.
-        is_late = bool(hooks and context.preserved_descriptors)  # those are not for the hooks
-        early, late = ([], [close]) if is_late else ([close], [])
-        return [*await_start, *early, *seccomp, *identity, *hooks, *late, *last]
-    return [*identity, *await_start, *hooks, close, *last]
+        return [close, *seccomp, *identity, *start, *last]
+    # Those that are preserved move to where the FIFOs are.
+    return [*seccomp, *identity, *start, close, *last]
 
 
 def _identity(process: dict[str, Any], facts: HostFacts) -> list[Step]:

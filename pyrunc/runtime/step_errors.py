@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from ..errors import CommandNotExecutable, CommandNotFound, LaunchError
+from ..errors import CommandNotExecutable, CommandNotFound, LaunchError, errno_reason
 from ..kernel.launch_plan import KINDS, step_names
 
 TYPE_CHECKING = False
@@ -130,14 +130,18 @@ def command_error(plan: LaunchPlan, step: str, number: int) -> LaunchError:
     command = plan.argv[0]
     if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         error: LaunchError = CommandNotFound("execute", errno=number, step=step, subject=command)
-        if "/" in command:
-            error.problem = f'exec: "{command}": stat {command}: no such file or directory'
+        was_found = step == "execute" and any(s.kind == "find-command" for s in plan.steps)
+        if was_found:
+            error.problem = f'exec: "{command}": {errno_reason(number)}'
+        elif "/" in command:
+            error.problem = f'exec: "{command}": stat {command}: {errno_reason(number)}'
+        else:
+            error.problem = f'exec: "{command}": executable file not found in $PATH'
+        if was_found or "/" in command:
             error.hint = (
                 "where the file exists in the image, its interpreter does not: "
                 "look at its first line, or at its ELF interpreter"
             )
-        else:
-            error.problem = f'exec: "{command}": executable file not found in $PATH'
         return error
     if number in (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOEXEC):
         error = CommandNotExecutable("execute", errno=number, step=step, subject=command)

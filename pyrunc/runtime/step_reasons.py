@@ -226,8 +226,9 @@ _KINDS: dict[str, tuple[str, str]] = {
         'chdir(2), getcwd(3) "(unreachable)"',
     ),
     "find-command": (
-        "a missing command is named now, while it can still be told, rather than after start",
-        "execvp(3)",
+        "a missing command is named now, while it can still be told, rather than after start; by"
+        " whom will execute it, with what that may do",
+        "execvp(3), faccessat2(2)",
     ),
     "set-listen-pid": (
         "the descriptors that were passed are for this very process, whose number in its own pid"

@@ -465,8 +465,8 @@ def test_find_command_answers_as_execve_will(root: Path, argv: str, user: int, n
     (root / "bin/private").symlink_to("../etc/private")
     (root / "etc/private").write_bytes((root / "bin/busybox").read_bytes())
     (root / "etc/private").chmod(0o700)
-    find = Step(kind="find-command", a=user, b=user)
-    steps = simple(root, last=[find])
+    user_step = Step(kind="set-user", a=user, b=user)
+    steps = simple(root, last=[user_step, Step(kind="find-command")])
     outcome = run(steps, [argv, "-c", "true"], Job(trace=True, volatile=True))
     record = next(r for r in outcome.records if steps[r.index].kind == "find-command")
 

@@ -359,3 +359,146 @@ def test_run_with_a_terminal_of_our_own(bundle: Bundle, oci: Runtime, name: str)
     os.close(master)
     assert b"got hello\r\n" in printed
     assert b"33 77\r\n" in printed
+
+
+def test_process_property_is_wanted_by_start_and_not_by_create(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    del bundle.spec["process"]
+    oci.create(bundle.write(), name)
+    assert oci.state(name)["status"] == "created"
+    done = oci("start", name)
+    assert (done.returncode, "has no process" in done.stderr) == (1, True)
+    assert oci.state(name)["status"] == "created"
+    oci("delete", name, check=True)
+    done = oci("run", "-b", bundle.path, name)
+    assert (done.returncode, "process: is required" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("number", ["HUP", "INT", "QUIT", "TERM"])
+def test_created_container_ends_by_a_signal_that_ends_processes(
+    bundle: Bundle, oci: Runtime, name: str, number: str
+) -> None:
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("kill", name, "USR1", check=True)
+    oci("kill", name, "0", check=True)
+    assert oci.state(name)["status"] == "created"
+    oci("kill", name, number, check=True)
+    oci.wait_for(name, "stopped")
+    assert "cannot start a container that has stopped" in oci("start", name).stderr
+    assert "container not running" in oci("kill", name, "0").stderr
+
+
+def test_signals_of_a_created_container_are_the_commands_own_after_start(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("start", name, check=True)
+    fields = Path(f"/proc/{oci.state(name)['pid']}/status").read_text()
+    for field in ("SigBlk", "SigIgn", "SigCgt"):
+        assert f"{field}:\t0000000000000000\n" in fields
+
+
+@pytest.mark.parametrize("seccomp", [True, False])
+@pytest.mark.parametrize(
+    ("mode", "owner", "groups", "capabilities", "answer"),
+    [
+        (0o700, 0, [], [], "permission denied"),
+        (0o700, 0, [], ["CAP_DAC_OVERRIDE"], ""),
+        (0o700, 1000, [], [], ""),
+        (0o070, 1000, [], [], "permission denied"),
+        (0o750, 0, [], [], "permission denied"),
+        (0o750, 0, [77], [], ""),
+        (0o605, 0, [], [], ""),
+        (0o644, 0, [], ["CAP_DAC_OVERRIDE"], "permission denied"),
+    ],
+)
+def test_command_is_judged_by_create_as_execve_will(
+    bundle: Bundle,
+    oci: Runtime,
+    name: str,
+    mode: int,
+    owner: int,
+    groups: list[int],
+    capabilities: list[str],
+    answer: str,
+    seccomp: bool,
+) -> None:
+    program = bundle.rootfs / "bin/program"
+    shutil.copy(bundle.rootfs / "bin/busybox", program)
+    os.chown(program, owner, 77)
+    program.chmod(mode)
+    process = bundle.spec["process"]
+    process["user"] = {"uid": 1000, "gid": 1000, "additionalGids": groups}
+    kinds = ("bounding", "permitted", "effective")
+    process["capabilities"] = dict.fromkeys(kinds, capabilities)
+    process["noNewPrivileges"] = not seccomp
+    bundle.write("program", "true")
+    if answer:
+        done = oci("create", "-b", bundle.path, name)
+        assert (done.returncode, answer in done.stderr) == (1, True)
+    else:
+        oci.create(bundle.path, name)
+        oci("start", name, check=True)
+
+
+@pytest.mark.parametrize("how", ["noexec", "closed directory", "loop", "below a file"])
+def test_command_out_of_reach_is_told_by_create(
+    bundle: Bundle, oci: Runtime, name: str, how: str
+) -> None:
+    inside = bundle.rootfs / "box"
+    inside.mkdir()
+    shutil.copy(bundle.rootfs / "bin/busybox", inside / "true")
+    (inside / "loop").symlink_to("loop")
+    bundle.spec["process"]["user"] = {"uid": 1000, "gid": 1000}
+    bundle.spec["process"]["capabilities"] = {}
+    command, words = "/box/true", "permission denied"
+    if how == "noexec":
+        bundle.mount("/box", "bind", str(inside), "bind", "noexec")
+    elif how == "closed directory":
+        inside.chmod(0o700)
+    elif how == "loop":
+        command, words = "/box/loop", "stat /box/loop: too many levels of symbolic links"
+    else:
+        command, words = "/box/true/x", "stat /box/true/x: not a directory"
+    done = oci("create", "-b", bundle.write(command), name)
+    assert (done.returncode, words in done.stderr) == (1, True)
+    assert not (oci.root / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"#!/no/interpreter\n", "exec /bin/odd: no such file or directory"),
+        (b"\x7fELF and no more", "exec /bin/odd: exec format error"),
+    ],
+)
+def test_command_that_execve_refuses_is_told_on_the_containers_stderr(
+    bundle: Bundle, oci: Runtime, name: str, text: bytes, words: str
+) -> None:
+    (bundle.rootfs / "bin/odd").write_bytes(text)
+    (bundle.rootfs / "bin/odd").chmod(0o755)
+    line = [oci.program, "--root", oci.root, "create", "-b", bundle.write("odd"), name]
+    with (bundle.directory / "errors").open("wb") as errors:
+        subprocess.run(
+            [*map(str, line)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            check=True,
+        )
+    oci("start", name, check=True)
+    oci.wait_for(name, "stopped")
+    assert (bundle.directory / "errors").read_text() == f"{words}\n"
+    oci("delete", name, check=True)
+    done = oci("run", "-b", bundle.path, name)
+    assert (done.returncode, words.partition(": ")[2] in done.stderr) == (1, True)
+
+
+def test_failing_user_is_told_by_create(bundle: Bundle, oci: Runtime, name: str) -> None:
+    bundle.write("sleep", "60")
+    fault = {"PYRUNC_FAULT": "set-user:EAGAIN"}
+    done = oci("create", "-b", bundle.path, name, env=fault)
+    assert done.returncode == 1
+    assert "become user" in done.stderr
+    assert not (oci.root / name).exists()
