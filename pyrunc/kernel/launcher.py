@@ -264,6 +264,15 @@ class Launch:
         self.wait()
         self.close()
 
+    def give_up(self) -> None:
+        """End a launch that may have ended by itself, and reap the launcher; idempotent."""
+        try:
+            pid, _ = os.waitpid(self.launcher_pid, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            self.abandon()
+
     def _send(self, packet: bytes) -> bool:
         try:
             self._socket.send(packet, MSG_NOSIGNAL | MSG_DONTWAIT)

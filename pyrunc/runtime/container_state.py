@@ -11,6 +11,7 @@ import os
 import time
 from _signal import pidfd_send_signal
 from errno import ENOENT
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from ..errors import AlreadyExists, InvalidInput, NotFound, PyruncError
 from ..oci import document
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = "/run/pyrunc-oci"
 SPEC_VERSION = "1.2.1"
 
+_LAUNCH_SECONDS = 10.0
 _ID_LIMIT = 1024
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 
@@ -110,6 +112,37 @@ class StateDirectory:
         finally:
             os.close(descriptor)
 
+    def lock_for_launch(self) -> int:
+        """Return a descriptor that locks the kept config.json, for the launcher to hold.
+
+        `await_launcher` waits for that lock: whoever spawned the launcher may be dead by then, and
+        nobody else knows of it.
+        """
+        descriptor = os.open(f"{self.path}/config.json", os.O_RDONLY | os.O_CLOEXEC)
+        flock(descriptor, LOCK_SH)
+        return descriptor
+
+    def await_launcher(self) -> None:
+        """Wait until no launcher works on this container, and end the process that one left.
+
+        For a container whose process is not recorded.
+        """
+        try:
+            descriptor = os.open(f"{self.path}/config.json", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # it did not come to a launch
+        deadline = time.monotonic() + _LAUNCH_SECONDS
+        try:
+            while not _is_locked_now(descriptor) and time.monotonic() < deadline:
+                time.sleep(0.002)
+        finally:
+            os.close(descriptor)
+        # A writer that leaves without a word ends who waits at the FIFO.
+        try:
+            os.close(os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:
+            return
+
     def read(self) -> ContainerState:
         """Return what was recorded.
 
@@ -164,6 +197,14 @@ class StateDirectory:
                     os.unlink(f"{self.path}/{name}/{inner}")
                 os.rmdir(f"{self.path}/{name}")
         os.rmdir(self.path)
+
+
+def _is_locked_now(descriptor: int) -> bool:
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_id(container_id: str) -> None:

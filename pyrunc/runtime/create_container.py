@@ -246,7 +246,9 @@ class _Creation:
                 from .seccomp_listener import connect_agent
 
                 self.agent_fd = connect_agent(self.spec)
-            self.launch = launcher.start(self.plan, job, descriptors)
+            lock_fd = self.directory.lock_for_launch()
+            opened.append(lock_fd)
+            self.launch = launcher.start(self.plan, job, descriptors, lock_fd=lock_fd)
         finally:
             for descriptor in opened:
                 os.close(descriptor)
@@ -317,6 +319,7 @@ def _undo(directory: StateDirectory, creation: _Creation, warn: Warn) -> None:
     Spec: runtime.md "Lifecycle", step 12 and on: poststop hooks run once another hook has.
     """
     hooks = creation.hooks
+    creation.launch.give_up()
     try:
         delete(directory, force=True, warn=warn, with_hooks=hooks is not None and hooks.any_ran)
     except (PyruncError, OSError):

@@ -127,6 +127,9 @@ def delete(
     """
     try:
         state = directory.read()
+        if state.pid == 0:
+            directory.await_launcher()
+            state = directory.read()
     except NotFound:
         if force:
             return
