@@ -116,22 +116,41 @@ static int write_id_map(struct launch *launch, const struct step *step)
     return write_file(path, plan_data(launch->plan, step), step->data_size);
 }
 
-/* The template's message makes the pair with its peer in the child's namespace; only the pid is not
- * known before now. */
-static int create_veth(struct launch *launch, const struct step *step)
+/* Send a message with a number that was not known before: at `offset`, four bytes. */
+static int send_patched(struct launch *launch, const struct step *step, uint32_t number)
 {
     _Alignas(8) char message[MAX_MESSAGE_BYTES];
-    uint32_t pid = (uint32_t)launch->pid;
-    if (step->data_size > sizeof message || step->a + sizeof pid > step->data_size)
+    if (step->data_size > sizeof message || step->a + sizeof number > step->data_size)
         return -EINVAL;
     memcpy(message, plan_data(launch->plan, step), step->data_size);
-    memcpy(message + step->a, &pid, sizeof pid);
+    memcpy(message + step->a, &number, sizeof number);
     int fd = netlink_open();
     if (fd < 0)
         return fd;
     int result = netlink_transact(fd, message, step->data_size);
     close(fd);
     return result;
+}
+
+/* An interface of the host goes into the child's network namespace, or into that of a path. */
+static int move_link(struct launch *launch, const struct step *step)
+{
+    const char *path = plan_string(launch->plan, step->path);
+    if (!*path)
+        return send_patched(launch, step, (uint32_t)launch->pid);
+    int namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace_fd < 0)
+        return -errno;
+    int result = send_patched(launch, step, (uint32_t)namespace_fd);
+    close(namespace_fd);
+    return result;
+}
+
+/* The template's message makes the pair with its peer in the child's namespace; only the pid is not
+ * known before now. */
+static int create_veth(struct launch *launch, const struct step *step)
+{
+    return send_patched(launch, step, (uint32_t)launch->pid);
 }
 
 /* Wait until the kernel sends through a link.
@@ -183,6 +202,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_MAP_MOUNT] = map_mount,
         [STEP_WRITE_ID_MAP] = write_id_map,
         [STEP_CREATE_VETH] = create_veth,
+        [STEP_MOVE_LINK] = move_link,
         [STEP_AWAIT_LINK] = await_link,
         [STEP_RELEASE] = release,
         [STEP_CALL_HOOKS] = call_hooks,

@@ -40,6 +40,7 @@ enum step_kind {
     /* parent */
     STEP_WRITE_ID_MAP,
     STEP_CREATE_VETH,
+    STEP_MOVE_LINK,
     STEP_AWAIT_LINK,
     STEP_RELEASE,
     STEP_CALL_HOOKS,

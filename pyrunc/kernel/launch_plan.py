@@ -44,6 +44,9 @@ KINDS: dict[str, str] = {
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
     "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
+    # target=interface, data=message, a=offset of a u32: the child's pid, or a descriptor of
+    # the namespace `path`; host stage with a path, parent stage without
+    "move-link": "move interface",
     "await-link": "wait for link",  # target=interface, data=message asking for it, a=patience in ms
     "release": "release the child",  # a=barrier number: lets the child's `wait` with that a go on
     # waits for the child's `await-hooks`, then for the client to run prestart and createRuntime

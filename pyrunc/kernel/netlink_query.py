@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
 from _struct import pack, unpack_from
+from sys import byteorder
 
 from ..errors import KernelError
 from ..oci.record import Record
@@ -29,6 +30,12 @@ _ANSWER_LIMIT_BYTES = 1 << 17
 _NEW_LINK, _GET_LINK = 16, 18
 _LINK_NAME, _LINK_EXTENT = 3, 29
 _SKIP_STATISTICS = 8
+_NEW_ADDRESS, _GET_ADDRESS = 20, 22
+_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_BROADCAST, _ADDRESS_FLAGS, _ADDRESS_METRIC = 1, 2, 4, 8, 9
+_KEPT_OF_AN_ADDRESS = (_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_BROADCAST, _ADDRESS_METRIC)
+_SCOPE_GLOBAL = 0  # RT_SCOPE_UNIVERSE
+_PERMANENT = 0x80  # IFA_F_PERMANENT
+_FLAGS_OF_USERS = 0x02 | 0x04 | 0x10 | 0x200  # NODAD, OPTIMISTIC, HOMEADDRESS, NOPREFIXROUTE
 _IFF_UP = 1
 _NO_DEVICE = 19  # ENODEV
 _NO_TABLE = 2  # ENOENT
@@ -55,6 +62,44 @@ class BaseChain(Record):
     name: str
     hook: int
     policy: int
+
+
+class Address(Record):
+    """An address of an interface; `attributes` are those that make it anew (rtnetlink(7))."""
+
+    family: int
+    prefix: int
+    local: bytes
+    attributes: tuple[tuple[int, bytes], ...]
+
+
+def link_index(name: str) -> int:
+    """Return the index of an interface, up or down; 0 if there is none.  Raises: KernelError."""
+    body = bytes(16) + _attribute(_LINK_NAME, name.encode() + b"\0")
+    body += _attribute(_LINK_EXTENT, pack("=I", _SKIP_STATISTICS))
+    for kind, payload in _ask(NETLINK_ROUTE, _GET_LINK, _REQUEST, body, missing=_NO_DEVICE):
+        if kind == _NEW_LINK:
+            return int(unpack_from("=i", payload, 4)[0])
+    return 0
+
+
+def global_addresses(index: int) -> list[Address]:
+    """Return the permanent addresses of global scope of an interface.  Raises: KernelError."""
+    found = []
+    answer = _ask(NETLINK_ROUTE, _GET_ADDRESS, _REQUEST | _DUMP, bytes(8), missing=_NO_DEVICE)
+    for kind, payload in answer:
+        family, prefix, _, scope, owner = unpack_from("=BBBBI", payload)
+        if kind != _NEW_ADDRESS or owner != index or scope != _SCOPE_GLOBAL:
+            continue
+        attributes = _attributes(payload[8:])
+        flags = int.from_bytes(attributes.get(_ADDRESS_FLAGS, bytes(4)), byteorder)
+        if flags & _PERMANENT:
+            local = attributes.get(_ADDRESS_LOCAL) or attributes[_ADDRESS]
+            kept = [(k, attributes[k]) for k in _KEPT_OF_AN_ADDRESS if k in attributes]
+            kept.append((_ADDRESS_FLAGS, pack("=I", flags & _FLAGS_OF_USERS)))
+            one = Address(family=family, prefix=prefix, local=local, attributes=tuple(kept))
+            found.append(one)
+    return found
 
 
 def up_link_index(name: str) -> int:

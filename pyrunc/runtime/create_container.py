@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..kernel.probe import HostFacts
     from .hook_calls import HookCalls
     from .lifecycle import Warn
+    from .net_devices import MovedDevice
     from .notify import ReadyProxy
 
 
@@ -150,6 +151,7 @@ class _Creation:
             moves_root=self.options.no_pivot,
             hidden_mounts=_host_views(self.spec, rootfs) if self.options.no_pivot else (),
             has_cgroups=self.options.has_cgroups,
+            net_devices=self._net_devices(),
         )
         self.plan = compile_plan(self.spec, facts, context)
         _check_cgroups(cgroup.cgroup_of(self.plan.cgroups))
@@ -178,6 +180,13 @@ class _Creation:
             send_descriptor(self.pidfd_socket, self.launch.pidfd, b"standard")
             os.close(self.pidfd_socket)
         return started
+
+    def _net_devices(self) -> tuple[MovedDevice, ...]:
+        if not (self.spec.get("linux") or {}).get("netDevices"):
+            return ()
+        from .net_devices import read_devices
+
+        return read_devices(self.spec)
 
     def _hand_listener_over(self, listener: Listener) -> None:
         from .seccomp_listener import hand_over

@@ -338,6 +338,7 @@ _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "wait": _barrier,
     "run-hook": _hook,
     "create-veth": _message,
+    "move-link": _message,
     "set-link-up": _message,
     "add-address": _message,
     "add-route": _message,

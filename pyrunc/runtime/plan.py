@@ -23,6 +23,7 @@ from .plan_hooks import await_hooks_steps, call_hooks_steps, hook_steps
 from .plan_identity import label_steps, oom_score_steps, process_steps
 from .plan_mounts import MountPlanner, cgroup_path, map_steps
 from .plan_namespaces import (
+    DEVICES_MOVED,
     ID_MAPS_WRITTEN,
     NETWORK_CARRIES,
     NETWORK_READY,
@@ -63,6 +64,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
         steps=(
             *_host_steps(linux, facts, cgroups, context),
             *map_steps(spec),
+            *(move for move in _moves(context) if move.path),
             *host_joins(namespaces),
             Step(
                 kind="clone",
@@ -72,6 +74,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
                 a=namespaces.clone_flags(),
             ),
             *id_map_steps(namespaces),
+            *_parent_move_steps(context),
             *_parent_network_steps(context),
             *_late_monitor_steps(facts, context),
             *call_hooks_steps(spec),
@@ -152,6 +155,26 @@ def _cpuset_steps(directory: str, facts: HostFacts) -> list[Step]:
     ]
 
 
+def _moves(context: LaunchContext) -> list[Step]:
+    """Return the moves of the host's interfaces; with a path where it is there already."""
+    return [
+        Step(
+            kind="move-link",
+            stage=HOST if device.namespace else PARENT,
+            path=device.namespace,
+            target=device.name,
+            data=device.move,
+            a=device.offset,
+        )
+        for device in context.net_devices
+    ]
+
+
+def _parent_move_steps(context: LaunchContext) -> list[Step]:
+    moves = [move for move in _moves(context) if not move.path]
+    return [*moves, Step(kind="release", stage=PARENT, a=DEVICES_MOVED)] if moves else []
+
+
 def _parent_network_steps(context: LaunchContext) -> list[Step]:
     """Plug the cable in while the child mounts, and see that it carries before the command runs."""
     network = context.network
@@ -213,6 +236,7 @@ def _root_steps(
     steps = [*planner.root_steps(), *planner.mount_steps(), *planner.device_steps()]
     if process["cwd"] != "/":
         steps.append(Step(kind="make-directory", target=process["cwd"], a=0o755))
+    steps += _moved_steps(context)
     # Before anything becomes read-only: they may mount and make files in the new root.
     steps += [*await_hooks_steps(spec), *hook_steps("createContainer", spec, context)]
     if process.get("terminal"):
@@ -248,6 +272,14 @@ def _network_steps(namespaces: Namespaces, context: LaunchContext) -> list[Step]
     if "network" in namespaces.new:
         return [Step(kind="set-link-up", target="lo", data=LOOPBACK_UP)]
     return []
+
+
+def _moved_steps(context: LaunchContext) -> list[Step]:
+    """Give the host's interfaces, which have arrived, their addresses back; hooks may need them."""
+    steps = [Step(kind="wait", a=DEVICES_MOVED)] if _parent_move_steps(context) else []
+    for device in context.net_devices:
+        steps += [Step(kind=k, target=t, data=d) for k, t, d in device.child]
+    return steps
 
 
 def _sysctl_steps(settings: dict[str, str]) -> list[Step]:

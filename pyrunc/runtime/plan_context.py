@@ -7,6 +7,7 @@ from ..oci.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..oci.network_messages import NetworkMessages
+    from .net_devices import MovedDevice
 
 ROOTFS_DESCRIPTOR = "rootfs"
 START_DESCRIPTOR = "start"
@@ -28,6 +29,7 @@ class LaunchContext(Record):
     attach_directory: str = ""
     seccomp_program: bytes | None = None  # linux.seccomp, compiled; None where the spec has none
     network: NetworkMessages | None = None
+    net_devices: tuple[MovedDevice, ...] = ()  # linux.netDevices, as they were found
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
     hook_fifo: bool = False  # a failing startContainer hook is told there, behind "hook"

@@ -66,6 +66,14 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "no such sysctl in this kernel or in the container's namespaces",
         "sysctl -a inside a container lists what there is",
     ),
+    ("move-link", errno.EEXIST): (
+        "the namespace has an interface of that name",
+        "choose another linux.netDevices name, or one with %d in it",
+    ),
+    ("move-link", errno.EINVAL): (
+        "this kind of interface can't leave its network namespace",
+        "lo, bridges of old kernels and the like belong to their namespace",
+    ),
     ("map-mount", errno.EINVAL): (
         "this filesystem, or this kernel, can't map its ids",
         "ext4, xfs, btrfs and tmpfs (from Linux 6.3) can; what is mapped already can't again",

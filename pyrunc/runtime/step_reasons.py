@@ -55,6 +55,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         " the child mounts",
         "veth(4)",
     ),
+    "move-link": (
+        "an interface of the host that the spec gives to the container; it arrives down and without"
+        " addresses, which the child gives it back",
+        'rtnetlink(7), runtime-spec config-linux.md "Network Devices"',
+    ),
     "await-link": (
         "a bridge forwards to a new port only after some work of the kernel's: the first packets of"
         " a command that is quicker would be lost, and sent again a second later",

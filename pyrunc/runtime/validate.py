@@ -242,6 +242,25 @@ def _not_yet(value: Unchecked, where: str) -> None:
         raise Unsupported(f"{where} is not supported yet", feature=where)
 
 
+def _net_devices(value: Unchecked, where: str) -> None:
+    _map_of(_object({"name": _text}))(value, where)
+    seen: set[str] = set()
+    for name, device in value.items():
+        new_name = (device or {}).get("name") or name
+        _interface(name, f"{where}[{name!r}]")
+        _interface(new_name.replace("%d", "", 1), f"{where}[{name!r}].name")
+        if new_name in seen and "%d" not in new_name:
+            raise _invalid(f"{where}[{name!r}].name", f"a second {_shown(new_name)}", _LINUX)
+        seen.add(new_name)
+
+
+def _interface(name: str, where: str) -> None:
+    """Check a name as the kernel does (dev_valid_name)."""
+    is_short = 0 < len(name.encode("utf-8", "surrogateescape")) < 16
+    if not is_short or name in (".", "..") or any(c in "/:%" or c.isspace() for c in name):
+        raise _invalid(where, f"{_shown(name)} is no name of an interface", _LINUX)
+
+
 def _other_platform(value: Unchecked, where: str) -> None:
     """Refuse what configures a container of another operating system, or a virtual machine's."""
     if value:
@@ -545,7 +564,7 @@ _LINUX_OBJECT = _object(
             },
             ("mode",),
         ),
-        "netDevices": _not_yet,
+        "netDevices": _net_devices,
         "sysctl": _map_of(_text),
         "seccomp": _object(
             {
@@ -669,6 +688,8 @@ def _check_needs(spec: dict[str, Any], linux: dict[str, Any], kinds: frozenset[s
             raise _invalid(key, "needs a UTS namespace")
         if len((spec.get(key) or "").encode()) > 64:
             raise _invalid(key, "is longer than 64 bytes")
+    if linux.get("netDevices") and "network" not in kinds:
+        raise _invalid("linux.netDevices", "needs a network namespace", _LINUX)
     if linux.get("timeOffsets") and "time" not in kinds:
         raise _invalid("linux.timeOffsets", "needs a time namespace", _LINUX)
     if not spec["root"]["path"]:

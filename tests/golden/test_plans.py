@@ -22,6 +22,7 @@ from pyrunc.oci.network_messages import NetworkMessages
 from pyrunc.runtime.cgroup import container_cgroups
 from pyrunc.runtime.default_spec import default_spec
 from pyrunc.runtime.explain import as_json
+from pyrunc.runtime.net_devices import MovedDevice
 from pyrunc.runtime.plan import compile_plan
 from pyrunc.runtime.plan_context import LaunchContext
 from pyrunc.runtime.plan_exec import ExecContext, compile_exec_plan
@@ -64,6 +65,16 @@ NETWORK = NetworkMessages(
     ),
 )
 
+MOVED = MovedDevice(
+    name="wire7 as data0",
+    move=b"move",
+    offset=36,
+    child=(
+        ("add-address", "192.0.2.7/24 dev data0", b"address"),
+        ("set-link-up", "data0", b"up"),
+    ),
+)
+
 
 def facts_of(case: dict[str, Any]) -> HostFacts:
     return HostFacts(
@@ -84,6 +95,8 @@ def context_of(case: dict[str, Any]) -> LaunchContext:
     values |= case.get("context", {})
     if values.pop("network", None):
         values["network"] = NETWORK
+    if values.pop("net_devices", None):
+        values["net_devices"] = (MOVED, MOVED.replace(namespace="/proc/7/ns/net"))
     if values.pop("seccomp", None):
         values["seccomp_program"] = bytes(16)
     return LaunchContext(**values)

@@ -63,6 +63,8 @@ APPLIED: dict[str, str] = {
     "linux.sysctl.*": _CONTAINER + "sysctl_of_the_container_only",
     "linux.{maskedPaths,readonlyPaths}[]": _CONTAINER + "masked_and_read_only_paths_hold",
     "linux.mountLabel": _MOUNTS + "mount_label_without_selinux_asks_for_nothing",
+    "linux.netDevices.*.name": "tests/integration/test_oci_net_devices.py::test_"
+    "interface_moves_with_new_name_and_keeps_its_addresses",
     "linux.personality.domain": _PROCESS + "personality",
     "linux.memoryPolicy.{mode,nodes,flags[]}": _PROCESS + "memory_policy_holds_after_execve",
     # linux.resources
@@ -152,11 +154,6 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
             ("enableMonitoring", True),
         )
     },
-    "linux.netDevices.*.name": (
-        "linux.netDevices",
-        {"eth9": {"name": "eth0"}},
-        "is not supported yet",
-    ),
 }
 
 # Parts for other platforms: a value, and the words of the error, or "" where it is ignored.

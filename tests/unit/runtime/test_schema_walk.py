@@ -163,6 +163,7 @@ def full_document() -> dict[str, Any]:
         "rootfsPropagation": "private",
         "sysctl": {"net.core.somaxconn": "1"},
         "mountLabel": "l",
+        "netDevices": {"eth9": {"name": "eth0"}},
         "personality": {"domain": "LINUX"},
         "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]},
         "seccomp": {

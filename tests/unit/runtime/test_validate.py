@@ -176,7 +176,6 @@ def test_invalid_value_is_refused_at_its_path(path: str, value: object, where: s
         ("process.apparmorProfile", "docker-default"),
         ("process.selinuxLabel", "system_u:system_r:container_t:s0"),
         ("linux.intelRdt", {"closID": "x"}),
-        ("linux.netDevices", {"eth0": {}}),
         ("process.commandLine", "cmd /c dir"),
         ("freebsd", {"devices": [{"path": "/dev/x"}]}),
         ("mounts.+", {"destination": "/a", "type": "tmpfs", "options": ["idmap"]}),
