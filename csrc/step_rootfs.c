@@ -96,7 +96,8 @@ int step_bind_rootfs(struct child *child, const struct step *step)
 /* The directory itself: in a mount namespace that others are in, nothing is mounted for it. */
 int step_open_rootfs(struct child *child, const struct step *step)
 {
-    int fd = sys_openat(AT_FDCWD, step_path(child, step), O_PATH | O_DIRECTORY, 0);
+    int fd = step->fd >= 0 ? step->fd
+                           : sys_openat(AT_FDCWD, step_path(child, step), O_PATH | O_DIRECTORY, 0);
     if (fd < 0)
         return fd;
     child->root_fd = fd;

@@ -76,7 +76,7 @@ KINDS: dict[str, str] = {
     "set-propagation": "set propagation of",
     "attach-rootfs": "attach root filesystem on",  # fd=detached mount, target=host directory
     "bind-rootfs": "bind root filesystem",  # path=directory on the host; becomes the rootfs
-    "open-rootfs": "open root filesystem",  # path=directory of the mount namespace; is the rootfs
+    "open-rootfs": "open root filesystem",  # path=directory of the mount namespace, or fd
     "make-directory": "make directory",  # target, a=mode; parents too; existing is fine
     "mount": "mount",  # path=filesystem type, target, data=options "k=v\0flag\0", a=MOUNT_ATTR_*
     # v1: a tmpfs on target that holds binds; target, a=MOUNT_ATTR_*, data="name\0hostdir\0"…; where

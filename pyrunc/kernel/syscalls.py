@@ -50,6 +50,7 @@ MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 2
+UMOUNT_NOFOLLOW: Final = 8
 
 MFD_CLOEXEC: Final = 1
 MFD_ALLOW_SEALING: Final = 2

@@ -28,6 +28,7 @@ DEFAULT_ROOT = "/run/pyrunc-oci"
 SPEC_VERSION = "1.2.1"
 
 _LAUNCH_SECONDS = 10.0
+_TUPLES = frozenset(("cgroups", "mounts_before"))  # lists in state.json
 _ID_LIMIT = 1024
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 
@@ -49,6 +50,8 @@ class ContainerState(Record):
     notifies: bool = False  # of its readiness, by the socket in notify/
     has_pid_namespace: bool = True  # its end is the end of all its processes
     new_keyring: bool = True  # as was asked for at create; exec joins the same one
+    # A container without a mount namespace mounts on the host; these were below its rootfs before.
+    mounts_before: tuple[int, ...] | None = None
     attended: bool = False  # start and delete have more to do: hooks, or no command to start
 
     def control_groups(self) -> ContainerCgroups:
@@ -90,8 +93,8 @@ class StateDirectory:
         temporary = f"{self.path}/state.json.{os.getpid()}"
         defaults = ContainerState.record_defaults
         stored = {k: v for k, v in state.as_dict().items() if k not in defaults or v != defaults[k]}
-        if "cgroups" in stored:
-            stored["cgroups"] = list(state.cgroups)
+        for name in _TUPLES & stored.keys():
+            stored[name] = list(stored[name])
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600)
         try:
@@ -159,7 +162,9 @@ class StateDirectory:
             ) from error
         stored = document.load_object(raw, "state.json")
         try:
-            return ContainerState(**stored | {"cgroups": tuple(stored.get("cgroups", ()))})
+            for name in _TUPLES & stored.keys():
+                stored[name] = tuple(stored[name])
+            return ContainerState(**stored)
         except TypeError as error:
             raise PyruncError(f"the state of {self.container_id} is damaged") from error
 

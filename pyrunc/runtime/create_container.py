@@ -223,6 +223,7 @@ class _Creation:
             attended=not self.has_command or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
             has_cgroups=self.options.has_cgroups,
             notifies=self.options.ready_proxy is not None,
+            mounts_before=_mounts_before(self.spec, rootfs),
         )
         self.directory.keep_config(self.config)
         self.directory.write(self.state)
@@ -271,6 +272,19 @@ class _Creation:
 def _has_pid_namespace(spec: dict[str, Any]) -> bool:
     kinds = (spec.get("linux") or {}).get("namespaces") or []
     return any(entry["type"] == "pid" and not entry.get("path") for entry in kinds)
+
+
+def _mounts_before(spec: dict[str, Any], rootfs: str) -> tuple[int, ...] | None:
+    """Return what is mounted below the rootfs, if the container will mount there on the host.
+
+    Spec: config-linux.md "Namespaces": a kind that is not listed is the runtime's own.
+    """
+    kinds = (spec.get("linux") or {}).get("namespaces") or []
+    if any(entry["type"] == "mount" for entry in kinds):
+        return None
+    from ..kernel.mountinfo import below
+
+    return tuple(mount.mount_id for mount in below(rootfs))
 
 
 def _host_views(spec: dict[str, Any], rootfs: str) -> tuple[str, ...]:

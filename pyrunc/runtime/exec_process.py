@@ -22,7 +22,7 @@ from .container_state import PAUSED, RUNNING, STOPPED, is_alive
 from .exec_request import check_terminal, requested_process
 from .handing_over import connect, send_descriptor, write_pid_file
 from .launching import await_started
-from .plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
+from .plan_exec import CONTAINER_DESCRIPTOR, ROOT_DESCRIPTOR, ExecContext, compile_exec_plan
 from .plan_namespaces import FLAGS
 from .seccomp_profile import notifies
 from .validate import validate_process
@@ -84,6 +84,8 @@ class _Entry:
         process["env"] = self._environment(process)
         if process.get("terminal") and not self.options.detach:
             self.mode = "monitor"
+        if not _has_mount_namespace(spec):
+            descriptors[ROOT_DESCRIPTOR] = self._open(_open_root(self.state))
         plan = compile_exec_plan(spec, facts, self._context(spec, facts))
         pidfd_socket = -1
         if self.options.console_socket:
@@ -120,6 +122,7 @@ class _Entry:
             cgroups=cgroups,
             spare_unified="" if options.cgroups else _first_unified(state.pid, facts, cgroups),
             namespaces=_foreign_namespaces(state.pid),
+            has_root=not _has_mount_namespace(spec),
             seccomp_program=self._seccomp(spec, facts),
             new_keyring=state.new_keyring,
             has_console_socket=bool(options.console_socket),
@@ -287,6 +290,24 @@ def _open_container(state: ContainerState) -> int:
     """Return a pidfd of the container's first process.  Raises: InvalidState."""
     try:
         descriptor = os.pidfd_open(state.pid)
+    except OSError as error:
+        raise _stopped(state) from error
+    if not is_alive(state.pid, state.pid_start_time):
+        os.close(descriptor)
+        raise _stopped(state)
+    return descriptor
+
+
+def _has_mount_namespace(spec: dict[str, Any]) -> bool:
+    """Tell whether the container has one to itself: then that is where its root directory is."""
+    kinds = (spec.get("linux") or {}).get("namespaces") or []
+    return any(entry["type"] == "mount" and not entry.get("path") for entry in kinds)
+
+
+def _open_root(state: ContainerState) -> int:
+    """Return the root directory of the container's first process.  Raises: InvalidState."""
+    try:
+        descriptor = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _stopped(state) from error
     if not is_alive(state.pid, state.pid_start_time):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from _signal import SIG_IGN, SIGKILL, SIGPIPE, signal
-from errno import EINTR, ENOENT, ENXIO, EPIPE
+from errno import EINTR, EINVAL, ENOENT, ENXIO, EPIPE
 from select import POLLERR, poll
 from stat import S_ISFIFO
 
@@ -261,6 +261,22 @@ def _end(state: ContainerState) -> None:
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
     cgroup.remove(groups)
+    if state.mounts_before is not None:
+        _unmount(state.rootfs, state.mounts_before)
+
+
+def _unmount(rootfs: str, before: tuple[int, ...]) -> None:
+    """Take away what a container without a mount namespace has mounted on the host."""
+    from ..kernel.mountinfo import below
+    from ..kernel.syscalls import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
+
+    for mount in below(rootfs):
+        if mount.mount_id not in before:
+            try:
+                umount2(mount.target, MNT_DETACH | UMOUNT_NOFOLLOW)
+            except OSError as error:
+                if error.errno not in (EINVAL, ENOENT):  # it went with the one that held it
+                    raise
 
 
 def _not_running(state: ContainerState) -> InvalidState:

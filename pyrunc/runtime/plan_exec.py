@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .cgroup import ContainerCgroups
 
 CONTAINER_DESCRIPTOR = "container"
+ROOT_DESCRIPTOR = "root"  # of the container's first process
 
 
 class ExecContext(Record):
@@ -40,6 +41,7 @@ class ExecContext(Record):
     cgroups: ContainerCgroups  # where the process goes
     spare_unified: str = ""  # on v2: another one, should the kernel take no process into the first
     namespaces: tuple[str, ...] = ()  # kinds in which the container is not where we are
+    has_root: bool = False  # by chroot, in a mount namespace with others: entering it is not enough
     seccomp_program: bytes | None = None  # linux.seccomp, compiled; None where the spec has none
     new_keyring: bool = True
     has_console_socket: bool = False  # the terminal goes to the socket behind "console"
@@ -70,6 +72,7 @@ def compile_exec_plan(spec: dict[str, Any], facts: HostFacts, context: ExecConte
             *label_steps(process, facts),
             *_join(flags & ~CLONE_NEWPID),
             *([Step(kind="become-root")] if flags & CLONE_NEWUSER else []),
+            *_root(context),
             *_keyring(context),
             *_terminal(process, context),
             *process_steps(spec, facts, _launch_context(context)),
@@ -133,6 +136,16 @@ def _v1(cgroups: ContainerCgroups) -> list[str]:
     return [directory for _, directory in found]
 
 
+def _root(context: ExecContext) -> list[Step]:
+    """Go where the container's first process is, if its root is not that of its namespace.
+
+    Security: the command would have the host's root directory.
+    """
+    if not context.has_root:
+        return []
+    return [Step(kind="open-rootfs", fd=ROOT_DESCRIPTOR), Step(kind="change-root", target="/")]
+
+
 def _keyring(context: ExecContext) -> list[Step]:
     if not context.new_keyring:
         return []
@@ -165,7 +178,8 @@ def _launch_context(context: ExecContext) -> LaunchContext:
 def _descriptors(context: ExecContext) -> tuple[str, ...]:
     console = (CONSOLE_DESCRIPTOR,) if context.has_console_socket else ()
     preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
-    return (CONTAINER_DESCRIPTOR, *console, *preserved)
+    root = (ROOT_DESCRIPTOR,) if context.has_root else ()
+    return (CONTAINER_DESCRIPTOR, *root, *console, *preserved)
 
 
 def _flags(kinds: tuple[str, ...]) -> int:

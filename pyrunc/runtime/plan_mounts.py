@@ -187,7 +187,7 @@ class MountPlanner:
         return (MS_SLAVE if follows else MS_PRIVATE) | MS_REC
 
     def _starts_private(self) -> bool:
-        return bool(self._initial_propagation() & MS_PRIVATE)
+        return self.owns_mounts and bool(self._initial_propagation() & MS_PRIVATE)
 
     def _filesystem(self, mount: dict[str, Any], options: MountOptions) -> Step:
         target, kind = mount["destination"], mount.get("type") or "none"

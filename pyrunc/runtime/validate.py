@@ -695,13 +695,12 @@ def _check_needs(spec: dict[str, Any], linux: dict[str, Any], kinds: frozenset[s
     if not spec["root"]["path"]:
         raise _invalid("root.path", "is empty")
     if "mount" not in kinds:
-        _check_no_mounts(spec, linux)
+        _check_shared_mounts(spec, linux)
 
 
-def _check_no_mounts(spec: dict[str, Any], linux: dict[str, Any]) -> None:
-    """Without a mount namespace every mount would be the host's, and would stay there."""
+def _check_shared_mounts(spec: dict[str, Any], linux: dict[str, Any]) -> None:
+    """Refuse what would hide or change the host's own mounts; those below the rootfs are undone."""
     for where, value in (
-        ("mounts", spec.get("mounts")),
         ("root.readonly", spec["root"].get("readonly")),
         ("process.terminal", spec["process"].get("terminal")),
         ("linux.rootfsPropagation", linux.get("rootfsPropagation")),

@@ -174,6 +174,65 @@ def test_no_mount_namespace_means_another_root_and_no_mount(container: Container
     assert not {name for name in names if name.startswith(str(container.bundle.path))}
 
 
+@pytest.fixture
+def unshared(container: Container) -> Iterator[Container]:
+    """Yield a container without a mount namespace; whatever happens, its mounts go."""
+    linux = container.bundle.linux
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "mount"]
+    linux["maskedPaths"] = linux["readonlyPaths"] = []
+    yield container
+    container.oci("delete", "--force", container.name)
+    assert not mounts_below(container)
+
+
+def mounts_below(container: Container) -> list[str]:
+    """Return where the host has something mounted below the bundle."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    targets = [line.split()[4] for line in lines]
+    return [target for target in targets if target.startswith(str(container.bundle.path))]
+
+
+@pytest.mark.clause("config-linux.md#namespaces", "MUST inherit the runtime namespace")
+def test_mounts_of_the_host_are_taken_away_by_delete(unshared: Container) -> None:
+    rootfs = unshared.bundle.path / "rootfs"
+    subprocess.run(["mount", "-t", "tmpfs", "users", rootfs / "tmp"], check=True)
+    try:
+        unshared.oci.create(unshared.bundle.write("sleep", "1000"), unshared.name)
+        unshared.oci("start", unshared.name, check=True)
+        assert {f"{rootfs}/{name}" for name in ("proc", "dev", "dev/pts")} < set(
+            mounts_below(unshared)
+        )
+        pid = unshared.oci.state(unshared.name)["pid"]
+        assert Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
+
+        unshared.oci("delete", "--force", unshared.name, check=True)
+
+        assert mounts_below(unshared) == [f"{rootfs}/tmp"]
+    finally:
+        subprocess.run(["umount", rootfs / "tmp"], check=True)
+
+
+def test_mounts_of_the_host_are_taken_away_when_the_launch_fails(unshared: Container) -> None:
+    unshared.bundle.write("no-such-command")
+
+    done = unshared.oci("create", "-b", unshared.bundle.path, unshared.name)
+
+    assert done.returncode == 1
+    assert "executable file not found in $PATH" in done.stderr
+    assert not mounts_below(unshared)
+
+
+def test_exec_finds_the_root_of_a_container_without_a_mount_namespace(unshared: Container) -> None:
+    (unshared.bundle.path / "rootfs/here").touch()
+    unshared.oci.create(unshared.bundle.write("sleep", "1000"), unshared.name)
+    unshared.oci("start", unshared.name, check=True)
+
+    done = unshared.oci("exec", unshared.name, "sh", "-c", "ls /here; cd ..; pwd; ls work")
+
+    assert done.stdout == "/here\n/\n"
+    assert "No such file" in done.stderr
+
+
 # -- idmapped mounts -------------------------------------------------------------------------
 
 

@@ -244,7 +244,6 @@ def test_setting_without_its_namespace_would_change_the_host(missing: str) -> No
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("mounts", [bind("/a")]),
         ("root.readonly", True),
         ("process.terminal", True),
         ("linux.rootfsPropagation", "private"),
@@ -252,7 +251,7 @@ def test_setting_without_its_namespace_would_change_the_host(missing: str) -> No
         ("linux.readonlyPaths", ["/proc/sys"]),
     ],
 )
-def test_mount_without_a_mount_namespace_would_stay_on_the_host(path: str, value: object) -> None:
+def test_what_needs_a_mount_namespace_is_refused_without_one(path: str, value: object) -> None:
     spec = without_mount_namespace()
     assert compile_plan(spec, FACTS, CONTEXT.replace(rootfs="/r")).steps
     parent, _, last = path.rpartition(".")
