@@ -110,6 +110,17 @@ void send_hook_report(struct launch *launch)
         send_packet(launch, &launch->progress->hook, sizeof launch->progress->hook);
 }
 
+/* Have the client do its part, and wait until it says so; one that is gone, or was refused, is the
+ * end of the launch. */
+static int ask_client(struct launch *launch, void *packet, size_t size)
+{
+    char answer = 0;
+    send_packet(launch, packet, size);
+    if (launch->client_fd < 0 || recv(launch->client_fd, &answer, 1, 0) != 1 || answer != PACKET_GO)
+        return -ECANCELED;
+    return 0;
+}
+
 /* Once the child has made all but its new root: have the client run the hooks that belong into the
  * caller's namespaces, and let the child go on when it says so.
  *
@@ -125,12 +136,22 @@ int call_hooks(struct launch *launch, const struct step *step)
     (void)step;
     if (read(launch->sync_fd, &byte, 1) != 1)
         return -ECHILD;
-    send_packet(launch, &packet, sizeof packet);
-    if (launch->client_fd < 0 || recv(launch->client_fd, &byte, 1, 0) != 1 || byte != PACKET_GO)
-        return -ECANCELED;
+    int result = ask_client(launch, &packet, sizeof packet);
+    if (result < 0)
+        return result;
+    byte = PACKET_GO;
     if (write(launch->sync_fd, &byte, 1) == 1 || errno == EPIPE || errno == ECONNRESET)
         return 0;
     return -errno;
+}
+
+/* Have the client ask systemd for the container's unit: it speaks D-Bus, and this program does not.
+ * The child waits meanwhile. */
+int start_scope(struct launch *launch, const struct step *step)
+{
+    struct scope_packet packet = {.type = PACKET_SCOPE, .pid = launch->pid};
+    (void)step;
+    return ask_client(launch, &packet, sizeof packet);
 }
 
 void send_exit(struct launch *launch, const struct exit_status *status)

@@ -21,16 +21,18 @@ static bool is_removed_at_end(const struct plan *plan, const char *path)
 }
 
 /* Make the directory and those above it.  A cgroup of the container's own that is there already was
- * left by a crash: it goes if it is empty, and EBUSY says that processes are still in it. */
+ * left by a crash: it goes if it is empty, and EBUSY says that processes are still in it.  Unless
+ * it was systemd that made it. */
 static int make_cgroup(struct launch *launch, const struct step *step)
 {
+    enum { KEEP = 1 };
     const char *path = plan_string(launch->plan, step->path);
     char parent[PATH_MAX];
     size_t size = strlen(path) + 1;
 
     if (mkdir(path, 0755) == 0)
         return 0;
-    if (errno == EEXIST && !is_removed_at_end(launch->plan, path))
+    if (errno == EEXIST && (step->a == KEEP || !is_removed_at_end(launch->plan, path)))
         return 0;
     if (errno == EEXIST)
         return rmdir(path) < 0 || mkdir(path, 0755) < 0 ? -errno : 0;
@@ -201,6 +203,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_SET_CPU_AFFINITY] = set_own_cpu_affinity,
         [STEP_MAP_MOUNT] = map_mount,
         [STEP_WRITE_ID_MAP] = write_id_map,
+        [STEP_START_SCOPE] = start_scope,
         [STEP_CREATE_VETH] = create_veth,
         [STEP_MOVE_LINK] = move_link,
         [STEP_AWAIT_LINK] = await_link,

@@ -39,6 +39,7 @@ enum step_kind {
     STEP_CLONE,
     /* parent */
     STEP_WRITE_ID_MAP,
+    STEP_START_SCOPE,
     STEP_CREATE_VETH,
     STEP_MOVE_LINK,
     STEP_AWAIT_LINK,
@@ -202,16 +203,24 @@ enum packet_type {
     PACKET_ROOM = 'R',        /* nothing: the last packet of input is gone, another may come */
     PACKET_HOOKS = 'H',       /* struct hooks_packet: now run those that are yours, then say GO */
     PACKET_HOOK_FAILED = 'F', /* struct hook_report, before the record of its step */
+    PACKET_SCOPE = 'U',       /* struct scope_packet: have systemd make the unit, then say GO */
     /* client to launcher */
     PACKET_STDIN = '0',     /* bytes, one packet at a time */
     PACKET_STDIN_END = 'E', /* nothing */
     PACKET_SIGNAL = 'K',    /* struct signal_packet */
     PACKET_RESIZE = 'W',    /* struct resize_packet */
     PACKET_CLOSE = 'C',     /* struct close_packet: whoever read this output is gone */
-    PACKET_GO = 'G',        /* nothing: the hooks went well */
+    PACKET_GO = 'G',        /* nothing: what the launch stopped for is done */
 };
 
 enum { PACKET_BYTES = 16384 }; /* of stdin, stdout, stderr at once, the type included */
+
+struct scope_packet {
+    char type;
+    char padding[3];
+    int32_t pid;
+};
+_Static_assert(sizeof(struct scope_packet) == 8, "the layout of launcher.py");
 
 struct step_packet {
     char type;

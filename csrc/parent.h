@@ -53,6 +53,7 @@ void send_step(struct launch *launch, uint32_t index);
 void send_trace(struct launch *launch);
 void send_started(struct launch *launch);
 void send_listener(struct launch *launch, int fd);
+int start_scope(struct launch *launch, const struct step *step);
 void send_exit(struct launch *launch, const struct exit_status *status);
 void send_hook_report(struct launch *launch);
 int call_hooks(struct launch *launch, const struct step *step);

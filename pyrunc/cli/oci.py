@@ -21,7 +21,6 @@ from .oci_table import (
     GLOBAL_OPTIONS,
     LIST,
     NAME,
-    REFUSED,
     UNSUPPORTED_COMMANDS,
     Call,
     UsageError,
@@ -110,9 +109,7 @@ def _command(name: str, arguments: list[str], global_options: dict[str, str], lo
 
 def _check_manager(value: str) -> None:
     """Take who makes the cgroups, as crun does.  Raises: UsageError."""
-    if value == "systemd":
-        raise UsageError("--cgroup-manager=systemd is not supported yet")
-    if value not in ("cgroupfs", "disabled"):
+    if value not in ("cgroupfs", "systemd", "disabled"):
         raise UsageError(f'unknown cgroup manager "{value}": cgroupfs, systemd or disabled')
 
 
@@ -171,8 +168,6 @@ def parse(
             problem = f"flag provided but not defined: -{typed}"
             raise UsageError(problem, help_text=_help(command))
         name, kind = known[typed]
-        if kind == REFUSED:
-            raise UsageError(f"{command + ' ' if command else ''}--{name} is not supported yet")
         if kind == FLAG:
             _set_flag(found, name, value if has_value else "true")
             continue

@@ -5,7 +5,7 @@ The layout is runc's (urfave/cli), made from the tables of oci_table.py.
 
 from __future__ import annotations
 
-from .oci_table import COMMANDS, FLAG, GLOBAL_OPTIONS, NAME, REFUSED
+from .oci_table import COMMANDS, FLAG, GLOBAL_OPTIONS, NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +40,9 @@ def command_help(name: str) -> str:
 
 
 def _options(title: str, options: tuple[Option, ...]) -> str:
-    shown = [(_spelled(option), option) for option in options]
+    shown = [(_spelled(option), option[2]) for option in options]
     width = max(len(words) for words, _ in shown) + 2
-    lines = [
-        f"   {words:{width}}{text}{' (not supported yet)' if kind == REFUSED else ''}"
-        for words, (_, kind, text) in shown
-    ]
+    lines = [f"   {words:{width}}{text}" for words, text in shown]
     return f"{title}:\n" + "\n".join(lines)
 
 

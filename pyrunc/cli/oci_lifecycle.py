@@ -144,6 +144,7 @@ def create_options(call: Call, directory: StateDirectory) -> CreateOptions:
     from ..runtime.create_container import CreateOptions
     from ..runtime.passed_descriptors import find_passed
 
+    options = call.options
     return CreateOptions(
         bundle=options.get("bundle", "."),
         pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
@@ -154,7 +155,14 @@ def create_options(call: Call, directory: StateDirectory) -> CreateOptions:
         no_pivot="no-pivot" in options,
         has_cgroups=call.global_options.get("cgroup-manager") != "disabled",
         ready_proxy=_ready_proxy(directory),
+        use_systemd=uses_systemd(call.global_options),
     )
+
+
+def uses_systemd(global_options: dict[str, str]) -> bool:
+    """Tell whether systemd is to make the cgroups: by runc's flag, or crun's."""
+    manager = global_options.get("cgroup-manager")
+    return manager == "systemd" or (manager != "disabled" and "systemd-cgroup" in global_options)
 
 
 def preserve_count(options: dict[str, str]) -> int:

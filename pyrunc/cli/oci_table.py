@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 NAME = "pyrunc-oci"
 
-# What an option takes: nothing, a value, a value each time it is given (see `every`);
-# REFUSED ones are runc's, and an error that names them.
-FLAG, VALUE, LIST, REFUSED = range(4)
+# What an option takes: nothing, a value, a value each time it is given (see `every`).
+FLAG, VALUE, LIST = range(3)
 
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     ("debug", FLAG, "write what happens to the log"),
@@ -28,7 +27,7 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     ("log-format", VALUE, "format of the log: text or json (default: text)"),
     ("root", VALUE, "directory that holds the state of containers (default: /run/pyrunc-oci)"),
     ("criu", VALUE, "ignored: checkpoint and restore are not supported"),
-    ("systemd-cgroup", REFUSED, "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
+    ("systemd-cgroup", FLAG, "have systemd make cgroups; cgroupsPath is slice:prefix:name"),
     ("cgroup-manager", VALUE, "who makes cgroups: cgroupfs, systemd or disabled"),
     ("rootless", VALUE, "ignore missing rights on cgroups: true, false or auto (default: auto)"),
     ("help, h", FLAG, "show help"),

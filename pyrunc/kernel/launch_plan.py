@@ -30,7 +30,8 @@ STAGES = (HOST, CLONE, PARENT, CHILD)
 # kind -> the words behind "cannot" in an error message, before the subject
 KINDS: dict[str, str] = {
     # host
-    "make-cgroup": "make cgroup",  # path; parents too; existing is fine
+    # path; parents too; a=KEEP_CGROUP: the container's own may be there, made by systemd
+    "make-cgroup": "make cgroup",
     "write-cgroup": "write cgroup limit",  # path, data
     "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
     "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
@@ -43,6 +44,8 @@ KINDS: dict[str, str] = {
     "clone": "clone",
     # parent
     "write-id-map": "write",  # path "uid_map", "gid_map" or "setgroups", data
+    # target=unit; tells the client the child's pid, and waits until it says that the unit is there
+    "start-scope": "have systemd start",
     "create-veth": "create veth",  # target=host interface, data=message, a=offset of pid (u32)
     # target=interface, data=message, a=offset of a u32: the child's pid, or a descriptor of
     # the namespace `path`; host stage with a path, parent stage without
@@ -141,6 +144,8 @@ OPTIONAL = 8  # a failure is recorded in the trace and is no failure of the laun
 NO_FOLLOW = 16  # mount: the target's last component may not be a link (proc, sys, dev)
 DETACHED = 64  # bind: fd is a mount of its own, with its attributes; it is moved and not copied
 COPY_UP = 32  # mount: what the target held is copied into the new filesystem (tmpcopyup)
+
+KEEP_CGROUP = 1  # `a` of make-cgroup
 
 
 class Step(Record):

@@ -40,6 +40,7 @@ __all__ = [
     "Listener",
     "Output",
     "Room",
+    "ScopeDue",
     "Started",
     "StepRecord",
     "read_hook_report",
@@ -108,6 +109,12 @@ class HookFailed(Record):
     stderr: bytes
 
 
+class ScopeDue(Record):
+    """The launch waits for systemd: make the unit around this process, then call `go_on`."""
+
+    pid: int
+
+
 class Output(Record):
     """Bytes that the container wrote; `stream` is 1 or 2."""
 
@@ -145,7 +152,18 @@ class Launch:
 
     def receive(
         self,
-    ) -> Started | StepRecord | HooksDue | HookFailed | Listener | Output | Room | Exited | None:
+    ) -> (
+        Started
+        | StepRecord
+        | HooksDue
+        | HookFailed
+        | Listener
+        | ScopeDue
+        | Output
+        | Room
+        | Exited
+        | None
+    ):
         """Wait for the next packet; None when the launcher is gone.
 
         A failed launch ends as: a StepRecord with an errno, then None; by then nothing of the
@@ -176,6 +194,8 @@ class Launch:
         if kind == b"N":
             (descriptor,) = unpack("=i", ancillary[0][2][:4])
             return Listener(pid=unpack("=4xi", packet)[0], descriptor=descriptor)
+        if kind == b"U":
+            return ScopeDue(pid=unpack("=4xi", packet)[0])
         if kind == b"X":
             oom_killed, code, number, started_ns, finished_ns = _EXIT.unpack(packet)
             return Exited(
@@ -191,7 +211,7 @@ class Launch:
         return read_hook_report(packet) if kind == b"F" else None
 
     def go_on(self) -> None:
-        """Say that the hooks went well."""
+        """Say that what the launch stopped for is done."""
         self._send(b"G")
 
     def send_stdin(self, data: bytes) -> bool:

@@ -78,59 +78,45 @@ def expand_slice(name: str) -> str:
 
 
 class ScopeDriver:
-    """The scope of one container that is to be made; holds a connection to systemd."""
+    """The scope of one container that is to be made: its name, its properties, a way to systemd."""
 
-    def __init__(self, spec: dict[str, Any], container_id: str) -> None:
-        """Connect, and name the scope.
+    def __init__(self, spec: dict[str, Any], container_id: str, layout: CgroupLayout) -> None:
+        """Find out everything that can be wrong before anything is made.
 
-        Raises: Unsupported where there is no systemd; UnitError; InvalidInput for a bad path.
+        Raises: Unsupported where there is no systemd; UnitError; InvalidInput, InvalidSpec.
         """
         from ..kernel.systemd import connect
-
-        linux = spec.get("linux") or {}
-        self._systemd = connect()
-        root = self._systemd.control_group
-        self.scope = scope_of(linux.get("cgroupsPath") or "", container_id, root=root)
-        self._container_id = container_id
-        self._spec = spec
-        self._properties: list[Property] = []
-
-    def plan(self, layout: CgroupLayout) -> None:
-        """Work out the properties, so that what is wrong is found before anything is made.
-
-        Raises: InvalidSpec, Unsupported.
-        """
         from .systemd_properties import annotation_properties, limit_properties
 
+        linux = spec.get("linux") or {}
+        path = linux.get("cgroupsPath") or ""
+        scope_of(path, container_id)
+        self._systemd = connect()
+        scope = scope_of(path, container_id, root=self._systemd.control_group)
+        self.unit, self.cgroup = scope.unit, scope.cgroup
         is_v2 = layout.shape() == "v2"
-        resources = (self._spec.get("linux") or {}).get("resources") or {}
-        self._properties = [
-            *unit_properties(self.scope, self._container_id, is_v2=is_v2),
-            *limit_properties(resources, is_v2=is_v2),
-            *annotation_properties(self._spec.get("annotations") or {}),
+        self._properties: list[Property] = [
+            *unit_properties(scope, container_id, is_v2=is_v2),
+            *limit_properties(linux.get("resources") or {}, is_v2=is_v2),
+            *annotation_properties(spec.get("annotations") or {}),
         ]
 
     def start(self, pid: int) -> None:
-        """Make the scope around a process.
+        """Make the scope around a process, and let go of systemd.
 
         A unit of that name that failed and was left is forgotten first.  Raises: UnitError.
         """
         from ..kernel.systemd import UNIT_EXISTS
 
-        unit = self.scope.unit
         properties: list[Property] = [*self._properties, ("PIDs", ("au", [pid]))]
-        try:
-            self._systemd.start_transient_unit(unit, properties)
-        except UnitError as error:
-            if error.name != UNIT_EXISTS:
-                self._systemd.reset_failed_unit(unit)
-                raise
-            self._systemd.reset_failed_unit(unit)
-            self._systemd.start_transient_unit(unit, properties)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._systemd.close()
+        with self._systemd as systemd:
+            try:
+                systemd.start_transient_unit(self.unit, properties)
+            except UnitError as error:
+                if error.name != UNIT_EXISTS:
+                    raise
+                systemd.reset_failed_unit(self.unit)
+                systemd.start_transient_unit(self.unit, properties)
 
 
 def unit_properties(scope: Scope, container_id: str, *, is_v2: bool) -> list[Property]:
@@ -150,16 +136,16 @@ def unit_properties(scope: Scope, container_id: str, *, is_v2: bool) -> list[Pro
 
 
 def update_scope(unit: str, resources: dict[str, Any], layout: CgroupLayout) -> None:
-    """Tell systemd the new limits of a container's unit; the cgroup files come behind it.
+    """Tell systemd the limits of a container's unit; its devices stay as they are.
 
-    Without `devices` in the resources, those of the unit stay.  Raises: UnitError.
+    What systemd rounds or does not know has to be written behind it.  Raises: UnitError.
     """
     from ..kernel.systemd import connect
     from .systemd_properties import limit_properties
 
-    properties = limit_properties(resources, is_v2=layout.shape() == "v2")
-    if not resources.get("devices"):
-        properties = [p for p in properties if not p[0].startswith("Device")]
+    limits = {name: value for name, value in resources.items() if name != "devices"}
+    found = limit_properties(limits, is_v2=layout.shape() == "v2")
+    properties = [one for one in found if not one[0].startswith("Device")]
     if properties:
         with connect() as systemd:
             systemd.set_unit_properties(unit, properties)

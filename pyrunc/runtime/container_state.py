@@ -49,6 +49,7 @@ class ContainerState(Record):
     has_cgroups: bool = True  # of its own; else `cgroups` is empty
     notifies: bool = False  # of its readiness, by the socket in notify/
     has_pid_namespace: bool = True  # its end is the end of all its processes
+    scope: str = ""  # the systemd unit that the cgroups belong to, recorded before it is made
     new_keyring: bool = True  # as was asked for at create; exec joins the same one
     # A container without a mount namespace mounts on the host; these were below its rootfs before.
     mounts_before: tuple[int, ...] | None = None

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Listener, Started
+    from ..kernel.launcher import Launch, Listener, ScopeDue, Started
     from ..kernel.probe import HostFacts
+    from .cgroup_systemd import ScopeDriver
     from .hook_calls import HookCalls
     from .lifecycle import Warn
     from .net_devices import MovedDevice
@@ -59,6 +60,7 @@ class CreateOptions(Record):
     no_pivot: bool = False
     has_cgroups: bool = True
     ready_proxy: ReadyProxy | None = None
+    use_systemd: bool = False  # have systemd make the cgroups
 
 
 def create(directory: StateDirectory, options: CreateOptions, warn: Warn = ignore) -> None:
@@ -112,6 +114,7 @@ class _Creation:
         self.mode = "create"
         self.pidfd_socket = -1
         self.agent_fd = -1
+        self.scope: ScopeDriver | None = None
 
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
@@ -122,8 +125,7 @@ class _Creation:
             self.has_command = False
             self.spec["process"] = dict(_NO_PROCESS)
         rootfs = find_rootfs(self.spec, self.bundle)
-        facts = probe(_cpuset_path(self.spec, self.directory.container_id))
-        validate(self.spec, facts)
+        facts = self._facts()
         self._check_terminal(mode)
         if self.options.ready_proxy is not None:
             self.options.ready_proxy.change_spec(self.spec)
@@ -146,6 +148,8 @@ class _Creation:
             with_monitor=not waits,
             has_console_socket=bool(self.options.console_socket),
             new_keyring=self.options.new_keyring,
+            scope_unit=self.scope.unit if self.scope else "",
+            scope_cgroup=self.scope.cgroup if self.scope else "",
             listens=bool(self.options.passed.listening) and not _has_pid_namespace(self.spec),
             preserved_descriptors=self.options.passed.count,
             moves_root=self.options.no_pivot,
@@ -172,7 +176,9 @@ class _Creation:
             from .hook_calls import HookCalls
 
             self.hooks = HookCalls(self.spec, self.launch, self._record)
-        started = await_started(self.launch, self.plan, self._hand_listener_over, self.hooks)
+        started = await_started(
+            self.launch, self.plan, self._hand_listener_over, self._start_scope, self.hooks
+        )
         self._record(started.pid, started.start_time)
         if self.options.pid_file:
             write_pid_file(self.options.pid_file, started.pid)
@@ -193,6 +199,27 @@ class _Creation:
 
         hand_over(self.agent_fd, self.spec, listener, self.state)
         os.close(self.agent_fd)
+
+    def _start_scope(self, due: ScopeDue) -> None:
+        if self.scope is not None:
+            self.scope.start(due.pid)
+
+    def _facts(self) -> HostFacts:
+        """Return what this host offers, once it is clear that the spec may be launched here.
+
+        With systemd, the unit's properties are part of that.
+        """
+        container_id = self.directory.container_id
+        if not self.options.use_systemd:
+            facts = probe(_cpuset_path(self.spec, container_id))
+            validate(self.spec, facts)
+            return facts
+        from .cgroup_systemd import ScopeDriver
+
+        facts = probe()
+        validate(self.spec, facts)
+        self.scope = ScopeDriver(self.spec, container_id, facts.cgroup)
+        return probe(self.scope.cgroup)
 
     def _check_terminal(self, mode: str) -> None:
         wants_terminal = bool(self.spec["process"].get("terminal"))
@@ -219,6 +246,7 @@ class _Creation:
             annotations=self.spec.get("annotations") or None,
             cgroups=self.plan.cgroups,
             has_pid_namespace=_has_pid_namespace(self.spec),
+            scope=self.scope.unit if self.scope else "",
             new_keyring=self.options.new_keyring,
             attended=not self.has_command or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
             has_cgroups=self.options.has_cgroups,

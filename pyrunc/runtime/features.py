@@ -39,7 +39,7 @@ def features() -> dict[str, Any]:
         "mountOptions": sorted(known_options()),
         "linux": _linux(),
         "annotations": _annotations(),
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property."],
     }
 
 
@@ -51,7 +51,7 @@ def _linux() -> dict[str, Any]:
         "cgroup": {
             "v1": True,
             "v2": True,
-            "systemd": False,
+            "systemd": True,
             "systemdUser": False,
             "rdma": accepts_linux({"resources": {"rdma": {"mlx5_0": {"hcaHandles": 1}}}}),
         },

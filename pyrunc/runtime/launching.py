@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import HookFailed, Launch, Listener, Started, StepRecord
+    from ..kernel.launcher import HookFailed, Launch, Listener, ScopeDue, Started, StepRecord
     from .hook_calls import HookCalls
 
 
@@ -18,11 +18,13 @@ def await_started(
     launch: Launch,
     plan: LaunchPlan,
     on_listener: Callable[[Listener], None] | None = None,
+    on_scope: Callable[[ScopeDue], None] | None = None,
     hooks: HookCalls | None = None,
 ) -> Started:
     """Wait until the command runs or waits to be started.
 
-    `on_listener` takes the descriptor of a seccomp filter that notifies, before execve.
+    `on_listener` takes the descriptor of a seccomp filter that notifies, before execve; `on_scope`
+    has systemd make the unit that the launch waits for.
     Raises: PyruncError of the step that failed; by then the launcher is reaped.
     """
     failure: StepRecord | None = None
@@ -37,6 +39,8 @@ def await_started(
             hooks.run(packet)
         if isinstance(packet, launcher.HookFailed):
             failed_hook = packet
+        if isinstance(packet, launcher.ScopeDue) and on_scope is not None:
+            _have_scope(launch, packet, on_scope)
         if isinstance(packet, launcher.StepRecord) and packet.errno:
             failure = packet
         if packet is None:
@@ -45,6 +49,20 @@ def await_started(
                 raise PyruncError("the launcher ended without a word")
             told = hooks.failure(plan, failure, failed_hook) if hooks is not None else None
             raise told or _launch_failure(plan, failure)
+
+
+def _have_scope(launch: Launch, due: ScopeDue, on_scope: Callable[[ScopeDue], None]) -> None:
+    """Let the launch go on with its scope.
+
+    Where there is none, the launcher hears that we are gone, and leaves nothing.
+    """
+    try:
+        on_scope(due)
+    except BaseException:
+        launch.close()
+        launch.wait()
+        raise
+    launch.go_on()
 
 
 def _launch_failure(plan: LaunchPlan, record: StepRecord) -> PyruncError:

@@ -260,6 +260,10 @@ def _end(state: ContainerState) -> None:
             break
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+    if state.scope:
+        from .cgroup_systemd import stop_scope
+
+        stop_scope(state.scope)
     cgroup.remove(groups)
     if state.mounts_before is not None:
         _unmount(state.rootfs, state.mounts_before)

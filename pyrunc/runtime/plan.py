@@ -69,11 +69,12 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
             Step(
                 kind="clone",
                 stage=CLONE,
-                path=cgroups.unified or "",
+                path="" if context.scope_unit else cgroups.unified or "",
                 data=namespaces.user_namespace(),
                 a=namespaces.clone_flags(),
             ),
             *id_map_steps(namespaces),
+            *_scope_steps(linux, facts, cgroups, context),
             *_parent_move_steps(context),
             *_parent_network_steps(context),
             *_late_monitor_steps(facts, context),
@@ -97,11 +98,32 @@ def _host_steps(
     if not context.has_cgroups:
         refuse_limits(linux.get("resources") or {})
         return []
+    if context.scope_unit:
+        return []  # systemd makes them, around a process; the launcher stays where it is
     steps = [Step(kind="make-cgroup", stage=HOST, path=path) for path in cgroups.all()]
     steps += limit_steps(linux.get("resources") or {}, facts, cgroups)
     if context.with_monitor:
         steps += _monitor_steps(facts)
     return steps
+
+
+def _scope_steps(
+    linux: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups, context: LaunchContext
+) -> list[Step]:
+    if not context.scope_unit:
+        return []
+    from .plan_scope import scope_steps
+
+    return scope_steps(context.scope_unit, linux.get("resources") or {}, facts, cgroups)
+
+
+def _cgroup_joins(cgroups: ContainerCgroups, context: LaunchContext) -> list[Step]:
+    """Return how the child comes into its cgroups; on v2 it was born there."""
+    if context.scope_unit:
+        from .plan_scope import scope_joins
+
+        return scope_joins(cgroups)
+    return [Step(kind="join-cgroup", path=f"{path}/tasks") for _, path in cgroups.v1]
 
 
 def _monitor_steps(facts: HostFacts) -> list[Step]:
@@ -128,7 +150,8 @@ def _late_monitor_steps(facts: HostFacts, context: LaunchContext) -> list[Step]:
     file for it: so it is done while the child mounts.
     """
     layout = facts.cgroup
-    if not context.with_monitor or not layout.unified or not context.has_cgroups:
+    own = context.has_cgroups and not context.scope_unit
+    if not context.with_monitor or not layout.unified or not own:
         return []
     if layout.unified_own in ("/", MONITORS):
         return []
@@ -216,7 +239,7 @@ def _birth_steps(
     steps.append(Step(kind="new-session"))
     if "user" in namespaces.new:
         steps.append(Step(kind="wait", a=ID_MAPS_WRITTEN))
-    steps += [Step(kind="join-cgroup", path=f"{path}/tasks") for _, path in cgroups.v1]
+    steps += _cgroup_joins(cgroups, context)
     steps += unshare_steps(namespaces)
     steps += oom_score_steps(spec["process"], facts)
     steps += child_joins(namespaces)

@@ -41,6 +41,8 @@ class LaunchContext(Record):
     new_keyring: bool = True
     terminal_rows: int = 0
     terminal_columns: int = 0
+    scope_unit: str = ""  # made by systemd in the middle of the launch; "" for the driver cgroupfs
+    scope_cgroup: str = ""  # its cgroup in each hierarchy, in the place of linux.cgroupsPath
     preserved_descriptors: int = 0  # that the command keeps as 3 …: "preserved-0" …, the last ones
     moves_root: bool = False  # --no-pivot: the root is moved onto "/" and entered by chroot
     hidden_mounts: tuple[str, ...] = ()  # then: the host's procfs and sysfs mounts

@@ -338,6 +338,8 @@ def cgroup_path(spec: dict[str, Any], context: LaunchContext) -> str:
     """Return the path of the container's cgroups, by default /pyrunc/ID."""
     if not context.has_cgroups:
         return ""  # our own
+    if context.scope_cgroup:
+        return context.scope_cgroup
     path: str = (spec.get("linux") or {}).get("cgroupsPath") or f"/pyrunc/{context.container_id}"
     return path
 

@@ -17,6 +17,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         " are written and anybody joins",
         "cgroups(7)",
     ),
+    "start-scope": (
+        "with the driver systemd, the cgroups are systemd's: it makes a scope around the waiting"
+        " child, with the limits that it knows; the others are written behind it",
+        "https://systemd.io/CGROUP_DELEGATION/",
+    ),
     "write-cgroup": (
         "a limit is written before the first process enters, so that none runs without it",
         "cgroups(7)",

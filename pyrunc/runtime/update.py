@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..kernel.probe import HostFacts
     from .cgroup import ContainerCgroups
-    from .container_state import StateDirectory
+    from .container_state import ContainerState, StateDirectory
 
     Resources = dict[str, Any]
 
@@ -53,12 +53,12 @@ def update(directory: StateDirectory, wanted: Resources) -> None:
     lock_fd = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX)  # of two at once, the second builds on the first
-        _update(directory, wanted, state.control_groups())
+        _update(directory, wanted, state)
     finally:
         os.close(lock_fd)
 
 
-def _update(directory: StateDirectory, wanted: Resources, groups: ContainerCgroups) -> None:
+def _update(directory: StateDirectory, wanted: Resources, state: ContainerState) -> None:
     spec = parse_config(read_config(directory.path))
     linux = spec.get("linux") or {}
     recorded: Resources = linux.get("resources") or {}
@@ -66,10 +66,17 @@ def _update(directory: StateDirectory, wanted: Resources, groups: ContainerCgrou
     _check_devices(changed.pop("devices", None), recorded)
     merged = merge(recorded, changed)
     validate_resources(merged, complete=True)
-    _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, groups)
+    _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, state.control_groups())
+    facts = probe()
+    writes = compile_writes(changed, merged, facts, state.control_groups())
     done: list[tuple[Write, bytes]] = []
     try:
-        _write_all(compile_writes(changed, merged, probe(), groups), done)
+        _write_all(writes, done)
+        if state.scope:
+            from .cgroup_systemd import update_scope
+
+            update_scope(state.scope, merged, facts.cgroup)
+            _write_all(writes, [])  # systemd has rounded some, and wrote what it had of others
         _record(directory, document.dump(spec | {"linux": linux | {"resources": merged}}))
     except BaseException:
         _take_back(done)

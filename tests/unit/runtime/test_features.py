@@ -14,7 +14,7 @@ FEATURES = features()
 def test_document_is_json_of_the_specified_fields() -> None:
     assert document.load_object(document.dump(FEATURES), "features") == FEATURES
     assert FEATURES["ociVersionMin"] <= FEATURES["ociVersionMax"]
-    assert FEATURES["potentiallyUnsafeConfigAnnotations"] == []
+    assert FEATURES["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
 
 
 @pytest.mark.parametrize("option", known_options())
