@@ -58,6 +58,7 @@ class HostFacts(Record):
     apparmor: bool = False
     selinux: bool = False
     user_namespace: bool = False  # we are in one ourselves
+    resctrl: str = ""  # where resctrl is mounted; looked for only where a spec has intelRdt
     throttled_cpus: tuple[int, ...] = ()  # those with a thermal_throttle directory
 
     def hard_limit(self, name: str) -> int:
@@ -97,6 +98,14 @@ def probe(cgroup_path: str = "/") -> HostFacts:
         user_namespace=uid_map[:3] != ["0", "0", "4294967295"],
         throttled_cpus=_throttled_cpus(),
     )
+
+
+def find_resctrl() -> str:
+    """Return where the resctrl filesystem is mounted, "" for nowhere."""
+    for line in _read("/proc/self/mountinfo").splitlines():
+        if " - resctrl " in line:
+            return line.split(" ")[4]
+    return ""
 
 
 def parse_limits(text: str) -> Iterator[tuple[str, int, int]]:

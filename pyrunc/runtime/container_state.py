@@ -53,6 +53,7 @@ class ContainerState(Record):
     new_keyring: bool = True  # as was asked for at create; exec joins the same one
     # A container without a mount namespace mounts on the host; these were below its rootfs before.
     mounts_before: tuple[int, ...] | None = None
+    resctrl: list[str] | None = None  # directories of classes of service that go with it
     attended: bool = False  # start and delete have more to do: hooks, or no command to start
 
     def control_groups(self) -> ContainerCgroups:

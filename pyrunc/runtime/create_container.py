@@ -13,12 +13,13 @@ import time
 from ..errors import InvalidInput, InvalidState, PyruncError
 from ..kernel import launcher
 from ..kernel.launch_plan import Job
-from ..kernel.probe import probe
+from ..kernel.probe import find_resctrl, probe
 from ..oci.record import Record
 from . import cgroup, seccomp
 from .bundle import find_rootfs, parse_config, read_config, with_home
 from .container_state import ContainerState, StateDirectory
 from .handing_over import connect, send_descriptor, write_pid_file
+from .intel_rdt import resctrl_group
 from .launching import await_started
 from .lifecycle import delete, ignore, poststart
 from .passed_descriptors import Passed
@@ -115,6 +116,7 @@ class _Creation:
         self.pidfd_socket = -1
         self.agent_fd = -1
         self.scope: ScopeDriver | None = None
+        self.resctrl: list[str] = []
 
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
@@ -126,6 +128,8 @@ class _Creation:
             self.spec["process"] = dict(_NO_PROCESS)
         rootfs = find_rootfs(self.spec, self.bundle)
         facts = self._facts()
+        if (self.spec.get("linux") or {}).get("intelRdt"):
+            facts = facts.replace(resctrl=find_resctrl())
         self._check_terminal(mode)
         if self.options.ready_proxy is not None:
             self.options.ready_proxy.change_spec(self.spec)
@@ -158,6 +162,8 @@ class _Creation:
             net_devices=self._net_devices(),
         )
         self.plan = compile_plan(self.spec, facts, context)
+        group = resctrl_group(self.spec, facts, self.directory.container_id)
+        self.resctrl = list(group.made) if group else []
         _check_cgroups(cgroup.cgroup_of(self.plan.cgroups))
         self.directory.make()
         try:
@@ -248,7 +254,10 @@ class _Creation:
             has_pid_namespace=_has_pid_namespace(self.spec),
             scope=self.scope.unit if self.scope else "",
             new_keyring=self.options.new_keyring,
-            attended=not self.has_command or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
+            attended=not self.has_command
+            or bool(self.resctrl)
+            or any(hooks_of(self.spec, k) for k in _LATER_HOOKS),
+            resctrl=self.resctrl or None,
             has_cgroups=self.options.has_cgroups,
             notifies=self.options.ready_proxy is not None,
             mounts_before=_mounts_before(self.spec, rootfs),

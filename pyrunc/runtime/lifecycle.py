@@ -265,6 +265,9 @@ def _end(state: ContainerState) -> None:
 
         stop_scope(state.scope)
     cgroup.remove(groups)
+    for path in reversed(state.resctrl or []):
+        with cgroup.suppress_missing():
+            os.rmdir(path)
     if state.mounts_before is not None:
         _unmount(state.rootfs, state.mounts_before)
 

@@ -12,6 +12,7 @@ from ..kernel.launch_plan import CLONE, CREATE_FILE, HOST, OPTIONAL, PARENT, Lau
 from ..oci.network_messages import LOOPBACK_UP
 from .cgroup import MONITORS, ContainerCgroups, container_cgroups
 from .cgroup_limits import limit_steps, refuse_limits
+from .intel_rdt import group_steps, join_steps, resctrl_group
 from .plan_context import (
     CONSOLE_DESCRIPTOR,
     HOOK_DESCRIPTOR,
@@ -60,9 +61,11 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
     cgroups = ContainerCgroups()
     if context.has_cgroups:
         cgroups = container_cgroups(facts.cgroup, cgroup_path(spec, context))
+    resctrl = resctrl_group(spec, facts, context.container_id)
     return LaunchPlan(
         steps=(
             *_host_steps(linux, facts, cgroups, context),
+            *group_steps(resctrl),
             *map_steps(spec),
             *(move for move in _moves(context) if move.path),
             *host_joins(namespaces),
@@ -240,6 +243,7 @@ def _birth_steps(
     if "user" in namespaces.new:
         steps.append(Step(kind="wait", a=ID_MAPS_WRITTEN))
     steps += _cgroup_joins(cgroups, context)
+    steps += join_steps(resctrl_group(spec, facts, context.container_id))
     steps += unshare_steps(namespaces)
     steps += oom_score_steps(spec["process"], facts)
     steps += child_joins(namespaces)

@@ -236,12 +236,6 @@ def _object(checks: dict[str, Check], required: tuple[str, ...] = ()) -> Check:
     return check_object
 
 
-def _not_yet(value: Unchecked, where: str) -> None:
-    """Refuse what is asked for and not applied; an empty value asks for nothing."""
-    if value:
-        raise Unsupported(f"{where} is not supported yet", feature=where)
-
-
 def _net_devices(value: Unchecked, where: str) -> None:
     _map_of(_object({"name": _text}))(value, where)
     seen: set[str] = set()
@@ -259,6 +253,24 @@ def _interface(name: str, where: str) -> None:
     is_short = 0 < len(name.encode("utf-8", "surrogateescape")) < 16
     if not is_short or name in (".", "..") or any(c in "/:%" or c.isspace() for c in name):
         raise _invalid(where, f"{_shown(name)} is no name of an interface", _LINUX)
+
+
+def _class_of_service(value: Unchecked, where: str) -> None:
+    _text(value, where)
+    if "/" in value or "\n" in value or value in (".", "..", "info", "mon_groups", "mon_data"):
+        raise _invalid(where, f"{_shown(value)} is no name of a class of service", _LINUX)
+
+
+def _schema_line(value: Unchecked, where: str) -> None:
+    _text(value, where)
+    if "\n" in value:
+        raise _invalid(where, "is more than one line", _LINUX)
+
+
+def _bandwidth(value: Unchecked, where: str) -> None:
+    _schema_line(value, where)
+    if value and not value.startswith("MB:"):
+        raise _invalid(where, f"{_shown(value)} does not begin with MB:", _LINUX)
 
 
 def _other_platform(value: Unchecked, where: str) -> None:
@@ -555,7 +567,17 @@ _LINUX_OBJECT = _object(
         ),
         "cgroupsPath": _cgroup_path,
         "resources": _RESOURCES,
-        "intelRdt": _not_yet,
+        "intelRdt": _object(
+            {
+                "closID": _class_of_service,
+                "schemata": _list_of(_schema_line),
+                "l3CacheSchema": _text,
+                "memBwSchema": _bandwidth,
+                "enableMonitoring": _boolean,
+                "enableCMT": _boolean,
+                "enableMBM": _boolean,
+            }
+        ),
         "memoryPolicy": _object(
             {
                 "mode": _one_of(MEMORY_MODES, _LINUX),

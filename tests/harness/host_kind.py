@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 from pyrunc.kernel.cgroup_layout import read_layout
-from pyrunc.kernel.probe import probe
+from pyrunc.kernel.probe import find_resctrl, probe
 
 _LAYOUT = read_layout()
 _CAP_SYS_RESOURCE = 24
@@ -50,6 +50,7 @@ KINDS: dict[str, bool] = {
     "realtime groups on v1": Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists(),
     "net_cls in the kernel": "\nnet_cls\t0\t" in Path("/proc/cgroups").read_text(),
     "NUMA": Path("/proc/self/numa_maps").exists(),
+    "no resctrl": not find_resctrl(),
     "no AppArmor": not probe().apparmor,
     "no SELinux": not probe().selinux,
     "time namespaces": Path("/proc/self/ns/time").exists(),

@@ -209,3 +209,11 @@ def test_class_and_priorities_of_the_network(container: Container) -> None:
     script = "cd /sys/fs/cgroup/net_cls,net_prio; cat net_cls.classid; grep lo net_prio.ifpriomap"
     done = run_with_network_classes(container, script)
     assert done.stdout.splitlines() == ["1048577", "lo 5"], done.stderr
+
+
+@pytest.mark.host("no resctrl")
+def test_class_of_service_without_resctrl_is_an_error(container: Container) -> None:
+    container.bundle.linux["intelRdt"] = {"closID": "guaranteed", "l3CacheSchema": "L3:0=f"}
+    done = container.run("true")
+    assert done.returncode == 1
+    assert "linux.intelRdt: no resctrl filesystem is mounted on this host" in done.stderr

@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         f"linux.intelRdt.{key}": (
             "linux.intelRdt",
             {key.removesuffix("[]"): value},
-            "not supported",
+            "no resctrl filesystem is mounted on this host",
         )
         for key, value in (
             ("closID", "guaranteed"),
