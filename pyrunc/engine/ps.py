@@ -6,7 +6,6 @@ import time
 
 from ..oci.record import Record
 from ..storage import containers
-from .container_status import PAUSED, status
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -25,7 +24,7 @@ class ContainerSummary(Record):
     image_id: str
     command: tuple[str, ...]
     created_ns: int
-    state: str  # created, running, paused, exited, dead
+    state: str  # created, running, exited, dead
     exit_code: int | None
     started_ns: int | None
     finished_ns: int | None
@@ -47,7 +46,7 @@ def list_containers(
     connection = engine.database()
     repair(engine, connection)
     found = [_summary(engine, row, with_size) for row in containers.rows(connection)]
-    return [one for one in found if show_all or one.state in (containers.RUNNING, PAUSED)]
+    return [summary for summary in found if show_all or summary.state == containers.RUNNING]
 
 
 def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> ContainerSummary:
@@ -62,7 +61,7 @@ def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> C
         image_id=row.image_id,
         command=tuple(known.get("command", ())),
         created_ns=row.created_ns,
-        state=status(engine, row),
+        state=containers.status(engine.paths, row),
         exit_code=ended.exit_code if ended else None,
         started_ns=state.started_ns if state else row.started_ns,
         finished_ns=ended.finished_ns if ended else None,

@@ -202,7 +202,7 @@ def chosen_cgroups(
             v1.append((names, chosen))
         else:
             unified = chosen
-    left = [name for name in below if name]
+    left = [name for name in below if name or not directories]
     if left:
         raise InvalidInput(f"unknown controller {left[0]} in SubCgroupPaths", where="--cgroup")
     return ContainerCgroups(v1=tuple(v1), unified=unified)

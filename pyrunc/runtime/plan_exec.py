@@ -56,6 +56,7 @@ def compile_exec_plan(spec: dict[str, Any], facts: HostFacts, context: ExecConte
 
     `spec` is the container's own, checked, with the process to execute in place of its first one.
     """
+    spec = spec | {"hooks": None}  # Spec: runtime.md "Lifecycle": they are the container's
     process = spec["process"]
     affinity = process.get("execCPUAffinity") or {}
     flags = _flags(context.namespaces)

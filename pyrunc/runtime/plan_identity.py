@@ -211,10 +211,11 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
     if process.get("noNewPrivileges"):
         # The filter comes last: nothing but execve has to pass it.
         first = Step(kind="set-no-new-privileges")
-        if has_listener:  # the launcher, which takes the descriptor, is gone after await-start
+        # The launcher, which takes the descriptor, is gone after await-start.
+        if has_listener and not context.lets_go:
             return [first, *identity, *seccomp, *start, close, *last]
         return [first, *identity, *start, close, *seccomp, *last]
-    if seccomp and not (start and context.preserved_descriptors):
+    if seccomp and (context.lets_go or not (start and context.preserved_descriptors)):
         # Kernel: without no_new_privs, a filter can only be installed with CAP_SYS_ADMIN.  What has
         # to pass it is what runc does behind its own: close_range is in no old profile.
         return [close, *seccomp, *identity, *start, *last]

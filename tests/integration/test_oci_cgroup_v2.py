@@ -84,3 +84,26 @@ def test_cgroup_is_gone_afterwards(bundle: Bundle) -> None:
     assert done.returncode == 3, done.stderr
     unified = Path(str(read_layout().unified))
     assert not (unified / "pyrunc" / (bundle.directory.name + "gone")).exists()
+
+
+def test_executed_process_is_born_in_the_containers_cgroup(bundle: Bundle) -> None:
+    without_pids(bundle)
+    oci = pyrunc_oci(bundle.directory)
+    name = f"{bundle.directory.name}exec"
+    script = """
+    runtime="$1 --root $2"
+    $runtime create -b $3 $4 </dev/null >/dev/null && $runtime start $4
+    $runtime exec $4 grep 0:: /proc/self/cgroup
+    mkdir /sys/fs/cgroup/pyrunc/$4/below
+    $runtime exec --cgroup below $4 grep 0:: /proc/self/cgroup
+    $runtime exec --cgroup nosuch $4 true || echo $?
+    $runtime delete --force $4
+    """
+    line = [oci.program, str(oci.root), str(bundle.write("sleep", "100")), name]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", ONLY_V2, "sh", "sh", "-c", script, "sh", *line],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["0::/", "0::/below", "255"], done.stderr

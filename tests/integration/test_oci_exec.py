@@ -484,3 +484,58 @@ def test_described_process_of_another_shape_is_refused(box: Box, described: Any)
     assert done.returncode == 255
     assert "process." in done.stderr
     assert "internal error" not in done.stderr
+
+
+# -- containers of other kinds ---------------------------------------------------------------
+
+
+def test_hooks_of_the_container_are_not_run(box: Box) -> None:
+    mark = box.directory / "mark"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo ran >>/tmp/mark"]}
+    outside = {"path": "/bin/sh", "args": ["sh", "-c", f"echo ran >>{mark}"]}
+    box.bundle.spec["hooks"] = {"startContainer": [hook], "poststart": [outside]}
+    box.start()
+    for _ in range(2):
+        box.output("true")
+    assert (box.bundle.rootfs / "tmp/mark").read_text() == "ran\n"
+    assert mark.read_text() == "ran\n"
+
+
+def test_container_without_a_mount_namespace_is_entered_at_its_root(box: Box) -> None:
+    linux = box.bundle.linux
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "mount"]
+    linux["maskedPaths"] = linux["readonlyPaths"] = []
+    box.bundle.spec["mounts"] = []
+    box.start()
+    assert box.output("sh", "-c", "pwd; ls /").split()[0] == "/"
+    assert "bin" in box.output("ls", "/").split()
+    root = box.output("stat", "-c", "%i", "/", "/..").split()
+    assert root == [str(box.bundle.rootfs.stat().st_ino)] * 2
+
+
+def test_container_in_the_mount_namespace_of_another_is_entered_at_its_root(box: Box) -> None:
+    holder = subprocess.Popen(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo; exec sleep 60"],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        others = [n for n in box.bundle.linux["namespaces"] if n["type"] != "mount"]
+        path = f"/proc/{holder.pid}/ns/mnt"
+        box.bundle.linux["namespaces"] = [*others, {"type": "mount", "path": path}]
+        box.start()
+        assert links(box) == links_of(box.pid)
+        root = box.output("stat", "-c", "%i", "/").strip()
+        assert int(root) == box.bundle.rootfs.stat().st_ino
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+
+def test_container_whose_root_was_moved_is_entered_at_its_root(box: Box) -> None:
+    box.oci.create(box.bundle.write("sleep", "1000"), box.name, "--no-pivot")
+    box.oci("start", box.name, check=True)
+    root = box.output("stat", "-c", "%i", "/", "/..").split()
+    assert root == [str(box.bundle.rootfs.stat().st_ino)] * 2

@@ -130,13 +130,14 @@ def test_agent_has_the_filter_of_a_created_container(
         container.oci("delete", "--force", container.name, check=True)
 
 
+@pytest.mark.parametrize("flags", [[], ["--no-new-privs"]], ids=["plain", "nnp"])
 def test_agent_has_the_filter_of_what_is_executed_inside(
-    container: Container, agent: Agent
+    container: Container, agent: Agent, flags: list[str]
 ) -> None:
     container.oci.create(container.bundle.write("sleep", "60"), container.name)
     try:
         container.oci("start", container.name, check=True)
-        done = container.oci("exec", container.name, "mkdir", "/tmp/y")
+        done = container.oci("exec", *flags, container.name, "mkdir", "/tmp/y")
         assert "Remote address changed" in done.stderr
         first, second = agent.states
         assert second["pid"] != first["pid"] == second["state"]["pid"]
