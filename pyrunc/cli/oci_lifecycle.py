@@ -156,6 +156,7 @@ def create_options(call: Call, directory: StateDirectory) -> CreateOptions:
         has_cgroups=call.global_options.get("cgroup-manager") != "disabled",
         ready_proxy=_ready_proxy(directory),
         use_systemd=uses_systemd(call.global_options),
+        note=call.log.debug if call.log.is_debug else None,
     )
 
 

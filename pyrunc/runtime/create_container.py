@@ -27,7 +27,7 @@ from .plan import compile_plan
 from .plan_context import LaunchContext
 from .plan_hooks import hooks_of
 from .seccomp_profile import notifies
-from .validate import validate
+from .validate import validate, warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class CreateOptions(Record):
     has_cgroups: bool = True
     ready_proxy: ReadyProxy | None = None
     use_systemd: bool = False  # have systemd make the cgroups
+    note: Warn | None = None  # takes what --debug shows: capabilities that can't be had
 
 
 def create(directory: StateDirectory, options: CreateOptions, warn: Warn = ignore) -> None:
@@ -130,6 +131,7 @@ class _Creation:
         facts = self._facts()
         if (self.spec.get("linux") or {}).get("intelRdt"):
             facts = facts.replace(resctrl=find_resctrl())
+        self._note_warnings(facts)
         self._check_terminal(mode)
         if self.options.ready_proxy is not None:
             self.options.ready_proxy.change_spec(self.spec)
@@ -176,6 +178,11 @@ class _Creation:
             self.directory.remove()
             raise
 
+    def _note_warnings(self, facts: HostFacts) -> None:
+        if self.options.note is not None:
+            for warning in warnings(self.spec, facts):
+                self.options.note(warning)
+
     def finish(self) -> Started:
         """Wait until the launch is done, and record the process."""
         if self.spec.get("hooks"):
@@ -191,6 +198,8 @@ class _Creation:
         if self.pidfd_socket >= 0:
             send_descriptor(self.pidfd_socket, self.launch.pidfd, b"standard")
             os.close(self.pidfd_socket)
+        if self.mode == "create":
+            self.launch.wait()  # it has gone by now: no zombie is left to the caller's reaper
         return started
 
     def _net_devices(self) -> tuple[MovedDevice, ...]:

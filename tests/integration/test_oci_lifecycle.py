@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import termios
 import time
 import uuid
@@ -500,3 +501,35 @@ def test_failing_user_is_told_by_create(bundle: Bundle, oci: Runtime, name: str)
     assert done.returncode == 1
     assert "become user" in done.stderr
     assert not (oci.root / name).exists()
+
+
+def test_capability_that_cannot_be_had_is_no_failure_and_told_with_debug(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    capabilities = bundle.spec["process"]["capabilities"]
+    capabilities["bounding"] = [*capabilities["bounding"], "CAP_OF_TOMORROW"]
+    bundle.write("true")
+    assert oci("run", "-b", bundle.path, name, check=True).stderr == ""
+    log = bundle.directory / "log"
+    words = "ignoring unknown capability 'CAP_OF_TOMORROW'"
+    oci("--debug", "--log", log, "run", "-b", bundle.path, name, check=True)
+    assert words in log.read_text()
+
+
+def test_create_leaves_no_zombie_to_a_caller_that_does_not_reap(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.write("sleep", "60")
+    code = f"""
+import ctypes, os, subprocess, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+subprocess.run({[oci.program, "--root", str(oci.root), "create", "-b", str(bundle.path), name]!r},
+               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+               check=True)
+time.sleep(0.1)
+print(open("/proc/self/task/%d/children" % os.getpid()).read())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [str(oci.state(name)["pid"])]
