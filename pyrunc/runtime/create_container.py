@@ -189,9 +189,13 @@ class _Creation:
             from .hook_calls import HookCalls
 
             self.hooks = HookCalls(self.spec, self.launch, self._record)
+            if self.mode != "create":
+                os.mkfifo(self.directory.fifo, 0o600)  # a hook that asks hears `created`
         started = await_started(
             self.launch, self.plan, self._hand_listener_over, self._start_scope, self.hooks
         )
+        if self.hooks is not None and self.mode != "create":
+            os.unlink(self.directory.fifo)
         self._record(started.pid, started.start_time)
         if self.options.pid_file:
             write_pid_file(self.options.pid_file, started.pid)

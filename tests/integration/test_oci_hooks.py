@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.engine import command
+
 from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -586,3 +588,96 @@ def test_no_zombie_stays_in_the_container(bundle: Bundle, oci: Runtime, name: st
     oci("start", name, check=True)
     (procs,) = [p for p in cgroups_named(name) if "/pids/" in p] or cgroups_named(name)[:1]
     assert Path(procs, "cgroup.procs").read_text().split() == [str(oci.state(name)["pid"])]
+
+
+@pytest.mark.parametrize("verb", ["create", "run"])
+def test_hook_may_ask_for_the_state_of_its_container(
+    bundle: Bundle, oci: Runtime, name: str, verb: str
+) -> None:
+    told = bundle.directory / "told"
+    text = f"#!/bin/sh\n{oci.program} --root {oci.root} state {name} >> {told}-$1 2>&1\n"
+    for kind in IN_CALLER:
+        hook(bundle, kind, text, args=["ask", kind])
+    bundle.write("sleep", "0.2")
+    if verb == "create":
+        oci.create(bundle.path, name)
+        oci("start", name, check=True)
+        oci("delete", "--force", name, check=True)
+    else:
+        oci("run", "-b", bundle.path, name, check=True)
+    said = {kind: json.loads(Path(f"{told}-{kind}").read_text())["status"] for kind in IN_CALLER}
+    expected = ("created", "created", "running", "stopped")
+    assert said == dict(zip(IN_CALLER, expected, strict=True))
+
+
+def hook_that_waits(bundle: Bundle, kind: str) -> Path:
+    """Add a hook that says that it runs, and goes on for long; return where it says so."""
+    ready = bundle.directory / f"ready-{kind}"
+    hook(bundle, kind, f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 30\n/bin/touch {ready}-end\n")
+    return ready
+
+
+def in_background(oci: Runtime, ready: Path, *words: str | Path) -> subprocess.Popen[str]:
+    """Start a command and wait until its hook runs."""
+    line = [oci.program, "--root", oci.root, *words]
+    process = subprocess.Popen(
+        [*map(str, line)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 10
+    while not ready.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime"])
+def test_interrupted_create_ends_its_hook_and_undoes_everything(
+    bundle: Bundle, oci: Runtime, name: str, kind: str
+) -> None:
+    ready = hook_that_waits(bundle, kind)
+    hook(bundle, "poststop", f"#!/bin/sh\n/bin/touch {bundle.directory}/stopped\n")
+    process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
+    process.send_signal(signal.SIGINT)
+    assert "interrupted" in process.communicate(timeout=10)[1]
+    assert nothing_left(oci, name)
+    assert (bundle.directory / "stopped").exists()
+    assert not subprocess.run(["pgrep", "-f", str(ready)], capture_output=True).stdout
+
+
+def test_killed_start_and_delete_leave_what_delete_ends(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    started = hook_that_waits(bundle, "poststart")
+    stopped = bundle.directory / "stopped"
+    text = f"#!/bin/sh\nif [ -e {stopped} ]; then exit 0; fi\n/bin/touch {stopped}\n/bin/sleep 30\n"
+    hook(bundle, "poststop", text)
+    oci.create(bundle.write("sleep", "60"), name)
+    for ready, words in ((started, ["start"]), (stopped, ["delete", "--force"])):
+        process = in_background(oci, ready, *words, name)
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+        process.kill()
+        process.communicate()
+        for pid in children.stdout.split():
+            os.killpg(int(pid), signal.SIGKILL)
+        expected = "running" if words == ["start"] else "stopped"
+        assert oci.state(name)["status"] == expected
+    oci("delete", name, check=True)
+    assert nothing_left(oci, name)
+
+
+def test_hooks_of_a_bundle_are_explained(bundle: Bundle, directory: Path) -> None:
+    for kind in KINDS:
+        hook(bundle, kind, "#!/bin/sh\nexit 0\n", timeout=3)
+    done = subprocess.run(
+        [command("pyrunc"), "explain", bundle.write("sleep", "60")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "call-hooks",
+        "await-hooks",
+        "run-hook:createContainer #0",
+        "run-hook:startContainer #0",
+        "timeout_seconds=3",
+    ):
+        assert words in done.stdout
