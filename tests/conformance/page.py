@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 from collections.abc import Mapping
 
 from tests.conformance.contenders import NAMES
 from tests.conformance.tap import Outcome
-from tests.conformance.verdict import OURS, Exceptions, Results, counts
+from tests.conformance.verdict import OURS, Exceptions, Results, counts, version_of
 from tests.harness.engine import SOURCE
 
 PAGE = SOURCE / "docs/conformance.md"
@@ -74,10 +73,7 @@ def _summary(results: Results) -> list[str]:
 
 
 def _version(runtime: str) -> str:
-    if runtime == OURS:
-        return runtime
-    done = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[0].replace(" version", "").split("+")[0]
+    return runtime if runtime == OURS else f"{runtime} {version_of(runtime)}"
 
 
 def _reasons(results: Results, exceptions: Exceptions) -> list[str]:

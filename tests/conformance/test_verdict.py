@@ -14,12 +14,16 @@ GOOD = Outcome(4, 0, 0, (), "")
 BAD = Outcome(3, 1, 0, ("has a limit",), "")
 
 
+def exceptions(reasons: dict[tuple[str, str], Reason]) -> Exceptions:
+    return Exceptions(reasons, frozenset(), frozenset(), frozenset(("pyrunc-oci", "runc")))
+
+
 def judged(
     reasons: dict[tuple[str, str], Reason], stated: dict[str, Outcome] | None = None, **row: Outcome
 ) -> list[str]:
     """Return the complaints about one program, `kill`."""
     results = {"kill": {name.replace("_", "-"): one for name, one in row.items()}}
-    return complaints(results, Exceptions(reasons, frozenset(), frozenset()), stated or {})
+    return complaints(results, exceptions(reasons), stated or {})
 
 
 def test_failure_without_a_reason_is_a_complaint() -> None:
@@ -46,6 +50,11 @@ def test_what_another_runtime_passes_has_to_pass() -> None:
     ]
 
 
+def test_version_that_the_reasons_are_not_about_is_not_judged() -> None:
+    assert judged({}, pyrunc_oci=GOOD, runc=BAD)
+    assert not judged({}, pyrunc_oci=GOOD, crun=BAD)
+
+
 def test_fewer_results_than_stated_are_a_complaint() -> None:
     fewer = Outcome(3, 0, 0, (), "")
 
@@ -57,7 +66,7 @@ def test_too_many_failures_are_a_complaint_however_well_explained() -> None:
     results = {name: {"pyrunc-oci": BAD} for name in names}
     reasons = {(name, "pyrunc-oci"): Reason("why", False) for name in names}
 
-    (line,) = complaints(results, Exceptions(reasons, frozenset(), frozenset()), {})
+    (line,) = complaints(results, exceptions(reasons), {})
     assert line.startswith(f"{MOST_FAILED + 1} programs fail")
 
 
@@ -72,7 +81,7 @@ def test_reason_for_a_program_that_is_not_there_is_a_complaint() -> None:
 def test_data_file_is_read_and_a_misspelt_key_refused(directory: Path) -> None:
     assert "prestart" in read_exceptions().silent
     wrong = directory / "wrong.toml"
-    wrong.write_text('silent = []\nracy = []\n[[exception]]\nprogram = ["kill"]\n')
+    wrong.write_text('silent = []\nracy = []\n[versions]\n[[exception]]\nprogram = ["kill"]\n')
 
     with pytest.raises(AssertionError, match="program"):
         read_exceptions(wrong)

@@ -157,10 +157,10 @@ def test_restart_starts_anew_with_the_same_files(docker: Docker) -> None:
 def test_pause_stops_time_and_unpause_goes_on(docker: Docker) -> None:
     count = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.01; done"
     docker(*DETACHED, "--name", "one", "busybox", "sh", "-c", count)
-    root = docker.inspect("one")["GraphDriver"]["Data"]["UpperDir"]
+    file = f"/proc/{docker.inspect('one')['State']['Pid']}/root/count"
 
     def counted() -> str:
-        return docker.ground.run("cat", f"{root}/count", code=None).stdout
+        return docker.ground.run("cat", file, code=None).stdout
 
     assert wait_for(lambda: counted() != "")
     docker("pause", "one")
