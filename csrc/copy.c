@@ -81,6 +81,7 @@ static void read_output(struct stream *stream)
 {
     ssize_t length = read(stream->fd, stream->packet + 1, sizeof stream->packet - 1);
     if (length > 0) {
+        log_output(stream == &copy.outputs[1], stream->packet + 1, (size_t)length);
         stream->packet[0] = stream == &copy.outputs[0] ? PACKET_STDOUT : PACKET_STDERR;
         stream->length = (size_t)length + 1;
         send_output(stream);

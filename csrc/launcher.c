@@ -381,5 +381,7 @@ int main(void)
     report_start(&launch);
     if (launch.plan->mode == MODE_DETACH)
         _exit(0);
+    if (launch.plan->options & LAUNCH_DETACHED)
+        client_lost(&launch);
     monitor(&launch);
 }

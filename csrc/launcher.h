@@ -147,7 +147,8 @@ enum {
     LAUNCH_INTERACTIVE = 2,
     LAUNCH_TRACE = 4,
     LAUNCH_VOLATILE = 8,
-    LAUNCH_FOLLOW = 16, /* leave when the client does: before execve the child dies of it */
+    LAUNCH_FOLLOW = 16,   /* leave when the client does: before execve the child dies of it */
+    LAUNCH_DETACHED = 32, /* the client hears of the start and no more; the input stays open */
 };
 
 /* An array of offsets of strings. */
@@ -174,9 +175,14 @@ struct plan {
     struct string_list environment;
     struct string_list cgroups; /* removed at the end, last one first */
     struct string_list cleanup_argv;
+    uint64_t log_max_bytes;  /* of one file; 0 for no limit */
+    uint32_t log_path;       /* "" for no log */
+    uint32_t log_max_files;  /* the one that is written included */
+    uint32_t log_attributes; /* JSON with a comma before it, for every entry */
+    uint32_t padding;
     struct step steps[];
 };
-_Static_assert(sizeof(struct plan) == 88, "the layout of launch_plan.py");
+_Static_assert(sizeof(struct plan) == 112, "the layout of launch_plan.py");
 
 enum { FAULT_KILL = -1 };
 

@@ -68,19 +68,34 @@ static void clean_up(const struct launch *launch)
     execve(argv[0], argv, environ);
 }
 
+/* The rest of the output, which a client may take its time to read. */
+static void finish_output(void)
+{
+    copy_rest();
+    end_log();
+}
+
+/* Without a client, the log is complete before anybody can read that the container has ended; with
+ * one, that does not wait for its reading. */
 _Noreturn void monitor(struct launch *launch)
 {
     struct exit_status status;
+    bool is_alone;
 
     settle(launch);
+    start_log(launch->plan);
     start_copy(launch);
     while (!copy_once())
         continue;
     reap(launch, &status);
     status.oom_killed = was_oom_killed(launch->plan);
+    is_alone = launch->client_fd < 0;
+    if (is_alone)
+        finish_output();
     write_exit(launch, &status);
     remove_cgroups(launch);
-    copy_rest();
+    if (!is_alone)
+        finish_output();
     send_exit(launch, &status);
     if (launch->client_fd < 0)
         clean_up(launch);

@@ -73,6 +73,11 @@ int open_container_stdio(struct launch *launch);
 void close_container_ends(struct launch *launch);
 void null_stdio(void);
 
+/* log.c */
+void start_log(const struct plan *plan);
+void log_output(int stream, const char *text, size_t length);
+void end_log(void);
+
 /* copy.c */
 void start_copy(struct launch *launch);
 bool copy_once(void);

@@ -41,11 +41,15 @@ static const char **option_place(struct call *call, const char *name, size_t len
 }
 
 /* Read the options before the verb, "--x v", "--x=v" or "-x v"; return the verb's place, or NULL.
- */
+ * Which driver made the cgroups is recorded, so the flag for systemd's says nothing here. */
 static char **read_globals(char **words, struct call *call)
 {
     while (*words && **words == '-') {
         const char *name = *words + (strncmp(*words, "--", 2) == 0 ? 2 : 1);
+        if (strcmp(name, "systemd-cgroup") == 0) {
+            words++;
+            continue;
+        }
         size_t length = strcspn(name, "=");
         const char **place = option_place(call, name, length);
         if (!place)

@@ -33,7 +33,7 @@ struct container {
     const char *id;
     int root_fd;
     int directory_fd;
-    struct token stored_id, bundle, rootfs, created, annotations;
+    struct token stored_id, bundle, rootfs, created, annotations, scope;
     pid_t pid;
     uint64_t start_time;
     const char *cgroups[MAX_CGROUPS];

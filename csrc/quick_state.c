@@ -125,6 +125,8 @@ static bool take_field(char **at, struct container *container)
         return !container->start_time && take_number(at, &container->start_time);
     if (take(at, "\"cgroups\":"))
         return container->cgroup_count == 0 && take_cgroups(at, container);
+    if (take(at, "\"scope\":"))
+        return take_value(at, &container->scope);
     if (!take(at, "\"has_pid_namespace\":false"))
         return false;
     container->has_pid_namespace = false;

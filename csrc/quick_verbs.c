@@ -124,11 +124,12 @@ static bool empty_directory(const struct container *container)
     return is_empty && (unlinkat(container->directory_fd, "state.json", 0) == 0 || errno == ENOENT);
 }
 
-/* Remove a container that has stopped or was never started; with `force` a running one. */
+/* Remove a container that has stopped or was never started; with `force` a running one.  A unit of
+ * systemd's is Python's to stop: it speaks D-Bus. */
 enum outcome delete_container(const struct container *container, bool force)
 {
     enum status status = find_status(container);
-    if (status == PAUSED || (status == RUNNING && !force))
+    if (container->scope.start || status == PAUSED || (status == RUNNING && !force))
         return HAND_OVER;
     if (status != STOPPED && !end_process(container))
         return HAND_OVER;

@@ -44,6 +44,10 @@ class Paths(Record):
         """Return one container's OCI bundle: config.json, upper/, work/, hosts, exit.json …"""
         return f"{self.root}/containers/{container_id}"
 
+    def log(self, container_id: str) -> str:
+        """Return the log of a container; older files are beside it, with .1, .2 … at the end."""
+        return f"{self.bundle(container_id)}/{container_id}-json.log"
+
     def volumes(self) -> str:
         """Return the directory of volumes."""
         return f"{self.root}/volumes"

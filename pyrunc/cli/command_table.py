@@ -12,6 +12,12 @@ CONTAINER: dict[str, Entry] = {
     "ls": ("commands_container", "PS", "List containers"),
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
     "rm": ("commands_container", "RM", "Remove containers"),
+    "logs": ("commands_life", "LOGS", "Print what a container has printed"),
+    "stop": ("commands_life", "STOP", "Stop containers"),
+    "kill": ("commands_life", "KILL", "Send a signal to containers"),
+    "wait": ("commands_life", "WAIT", "Wait for containers to end, and print their exit codes"),
+    "pause": ("commands_life", "PAUSE", "Make all processes of containers stand still"),
+    "unpause": ("commands_life", "UNPAUSE", "Let paused containers go on"),
     "mount": ("commands_container", "MOUNT", "Show a container's root filesystem on the host"),
     "unmount": ("commands_container", "UNMOUNT", "Take such a view away"),
     "cleanup": ("commands_container", "CLEANUP", ""),
@@ -30,6 +36,7 @@ ROOT: dict[str, Entry] = {
     "explain": ("commands_run", "EXPLAIN", "Show the steps that run would take, and take none"),
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
+    **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
     "load": IMAGE["load"],
@@ -46,14 +53,14 @@ IMAGE_ALIASES = {"list": "ls"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
-    "cp", "create", "diff", "events", "exec", "export", "history", "import", "kill", "login",
-    "logout", "logs", "manifest", "network", "node", "pause", "plugin", "port", "pull", "push",
+    "cp", "create", "diff", "events", "exec", "export", "history", "import", "login",
+    "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
     "rename", "restart", "rmi", "save", "search", "secret", "service", "stack", "start", "stats",
-    "stop", "swarm", "tag", "top", "trust", "unpause", "update", "volume", "wait",
+    "swarm", "tag", "top", "trust", "update", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port",
-    "prune", "rename", "restart", "start", "stats", "stop", "top", "unpause", "update", "wait",
+    "attach", "commit", "cp", "create", "diff", "exec", "export", "port",
+    "prune", "rename", "restart", "start", "stats", "top", "update",
 )  # fmt: skip
 IMAGE_LATER = ("build", "history", "import", "prune", "pull", "push", "rm", "remove", "save", "tag")
 SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")

@@ -31,6 +31,7 @@ _HEADERS = {
     "Networks": "NETWORKS", "LocalVolumes": "LOCAL VOLUMES", "HealthStatus": "HEALTH STATUS",
 }  # fmt: skip
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+_LIVING = ("running", "paused")
 _STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 _FILTERS_LATER = ("publish", "expose", "health", "is-task", "isolation", "volume")
 
@@ -53,7 +54,7 @@ def ps(call: Call) -> int:
     chosen = [
         summary
         for summary in found
-        if (show_all or summary.state == "running") and _matches(summary, filters, found)
+        if (show_all or summary.state in _LIVING) and _matches(summary, filters, found)
     ]
     if last > 0:
         chosen = chosen[:last]
@@ -96,8 +97,9 @@ def row(summary: ContainerSummary, *, full: bool = False) -> dict[str, Value]:
 
 def status_text(summary: ContainerSummary) -> str:
     """Return "Up 3 minutes", "Exited (137) 5 seconds ago", "Created"."""
-    if summary.state == "running":
-        return f"Up {units.since(summary.started_ns or summary.created_ns)}"
+    if summary.state in _LIVING:
+        mark = " (Paused)" if summary.state == "paused" else ""
+        return f"Up {units.since(summary.started_ns or summary.created_ns)}{mark}"
     if summary.state == "exited":
         code = 0 if summary.exit_code is None else summary.exit_code
         ended = summary.finished_ns or summary.created_ns

@@ -37,12 +37,15 @@ GLOBAL: tuple[Row, ...] = (
 RUN: tuple[Row, ...] = (
     ("name", "", VALUE, "NAME", "Container", "Name of the container; a random one if not given"),
     ("rm", "", FLAG, "", "Container", "Remove the container when it exits"),
+    ("detach", "d", FLAG, "", "Container", "Leave it running, and print its ID"),
     ("interactive", "i", FLAG, "", "Container", "Keep stdin open"),
     ("tty", "t", FLAG, "", "Container", "Give the container a terminal"),
     ("pull", "", VALUE, "WHEN", "Container", 'Pull the image: "always", "missing", "never"'),
     ("quiet", "q", FLAG, "", "Container", "No progress of pulls"),
     ("cidfile", "", VALUE, "FILE", "Container", "Write the container's ID to a new file"),
     ("label", "l", LIST, "KEY[=VALUE]", "Container", "Attach a label"),
+    ("log-driver", "", VALUE, "DRIVER", "Container", "json-file (default) or none"),
+    ("log-opt", "", LIST, "KEY=VALUE", "Container", "max-size=SIZE, max-file=NUMBER"),
     (
         "trace",
         "",
@@ -114,7 +117,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "blkio-weight-device": ("", LIST), "cgroup-parent": ("", VALUE), "cgroupns": ("", VALUE),
     "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE), "cpu-period": ("", VALUE),
     "cpu-quota": ("", VALUE), "cpu-rt-period": ("", VALUE), "cpu-rt-runtime": ("", VALUE),
-    "cpu-shares": ("c", VALUE), "cpuset-mems": ("", VALUE), "detach": ("d", FLAG),
+    "cpu-shares": ("c", VALUE), "cpuset-mems": ("", VALUE),
     "detach-keys": ("", VALUE), "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
     "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
     "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
@@ -123,7 +126,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "health-timeout": ("", VALUE), "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
     "ip": ("", VALUE), "ip6": ("", VALUE), "ipc": ("", VALUE), "isolation": ("", VALUE),
     "label-file": ("", LIST), "link": ("", LIST), "link-local-ip": ("", LIST),
-    "log-driver": ("", VALUE), "log-opt": ("", LIST), "mac-address": ("", VALUE),
+    "mac-address": ("", VALUE),
     "memory-reservation": ("", VALUE), "memory-swappiness": ("", VALUE), "mount": ("", LIST),
     "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
     "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
@@ -136,7 +139,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
 
 # Values of those flags that ask for what happens anyway.
 RUN_ACCEPTED: dict[str, tuple[object, ...]] = {
-    "cgroupns": ("", "private"), "detach": (False,), "disable-content-trust": (True, False),
+    "cgroupns": ("", "private"), "disable-content-trust": (True, False),
     "ipc": ("", "private"), "isolation": ("", "default"), "no-healthcheck": (False,),
     "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,), "restart": ("", "no"),
     "sig-proxy": (True,), "use-api-socket": (False,), "userns": ("",), "uts": ("",),

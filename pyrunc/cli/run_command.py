@@ -37,13 +37,14 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> RunOptions:
 
 def execute(engine: Engine, options: RunOptions) -> int:
     """Run the container; returns the exit code."""
-    if options.terminal and options.interactive and not os.isatty(0):
+    attaches = options.terminal and options.interactive and not options.detach
+    if attaches and not os.isatty(0):
         output.note("pyrunc: the input device is not a TTY")
         output.note("hint: leave out -t where stdin is a pipe or a file")
         return 1
     from ..engine.run import run
 
-    return run(engine, options, tell=output.note, trace=_trace(options.trace))
+    return run(engine, options, tell=output.note, show=output.line, trace=_trace(options.trace))
 
 
 def _trace(target: str | None) -> Callable[[str], object] | None:

@@ -55,6 +55,7 @@ def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
         from .container_mount import unmount_rootfs
 
         unmount_rootfs(bundle)
+    containers.await_readers(engine.paths, row.id)
     remove_tree(bundle)
     containers.delete(connection, row.id)
 

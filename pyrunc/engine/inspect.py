@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import NotFound
 from ..storage import containers
+from . import container_status
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -94,14 +95,14 @@ def timestamp(time_ns: int) -> str:
 
 
 def _state(engine: Engine, row: containers.ContainerRow) -> dict[str, Any]:
-    status = containers.status(engine.paths, row)
+    status = container_status.status(engine, row)
     state = containers.read_state(engine.paths, row.id)
     ended = containers.read_exit(engine.paths, row.id)
-    running = status == containers.RUNNING
+    running = status in (containers.RUNNING, container_status.PAUSED)  # as docker says it
     return {
         "Status": status,
         "Running": running,
-        "Paused": False,
+        "Paused": status == container_status.PAUSED,
         "Restarting": False,
         "OOMKilled": ended.oom_killed if ended else False,
         "Dead": status == containers.DEAD,
@@ -121,6 +122,10 @@ def _host_config(known: dict[str, Any], *, auto_remove: bool) -> dict[str, Any]:
         ],
         "NetworkMode": known["network"],
         "AutoRemove": auto_remove,
+        "LogConfig": {
+            "Type": known.get("log", {}).get("driver", "none"),
+            "Config": known.get("log", {}).get("options", {}),
+        },
         "CapAdd": known["capabilities_add"],
         "CapDrop": known["capabilities_drop"],
         "CgroupnsMode": "private",

@@ -52,6 +52,7 @@ def build(container: Container) -> dict[str, Any]:
         "gateway": endpoint.gateway if endpoint else "",
         "mac_address": endpoint.mac if endpoint else "",
         "init": options.init,
+        "log": _log(container),
         "privileged": options.privileged,
         "read_only": options.read_only,
         "capabilities_add": list(options.capabilities_add),
@@ -74,6 +75,13 @@ def build(container: Container) -> dict[str, Any]:
         "masked_paths": linux["maskedPaths"],
         "readonly_paths": linux["readonlyPaths"],
     }
+
+
+def _log(container: Container) -> dict[str, Any]:
+    log = container.options.log
+    if log is None:
+        return {"driver": "json-file", "options": {}}
+    return {"driver": log.driver, "options": dict(log.given)}
 
 
 def _security_options(container: Container) -> list[str]:

@@ -6,6 +6,7 @@ import time
 
 from ..oci.record import Record
 from ..storage import containers
+from .container_status import PAUSED, status
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ class ContainerSummary(Record):
     image_id: str
     command: tuple[str, ...]
     created_ns: int
-    state: str  # created, running, exited, dead
+    state: str  # created, running, paused, exited, dead
     exit_code: int | None
     started_ns: int | None
     finished_ns: int | None
@@ -46,7 +47,7 @@ def list_containers(
     connection = engine.database()
     repair(engine, connection)
     found = [_summary(engine, row, with_size) for row in containers.rows(connection)]
-    return [summary for summary in found if show_all or summary.state == containers.RUNNING]
+    return [one for one in found if show_all or one.state in (containers.RUNNING, PAUSED)]
 
 
 def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> ContainerSummary:
@@ -61,7 +62,7 @@ def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> C
         image_id=row.image_id,
         command=tuple(known.get("command", ())),
         created_ns=row.created_ns,
-        state=containers.status(engine.paths, row),
+        state=status(engine, row),
         exit_code=ended.exit_code if ended else None,
         started_ns=state.started_ns if state else row.started_ns,
         finished_ns=ended.finished_ns if ended else None,

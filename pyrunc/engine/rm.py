@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 
 from ..errors import InvalidState, LockTimeout
-from ..kernel.pidfd import send_signal
 from ..storage import containers
 from ..storage.atomic import remove_tree
+from . import container_status
 from .finish import forget, release
+from .kill import signal_container
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -26,17 +28,18 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
     connection = engine.database()
     repair(engine, connection)
     row = containers.find(connection, name)
-    status = containers.status(engine.paths, row)
-    if status == containers.RUNNING and not force:
+    status = container_status.status(engine, row)
+    is_running = status in (containers.RUNNING, container_status.PAUSED)
+    if is_running and not force:
         raise InvalidState(
-            f'cannot remove container "/{row.name}": container is running: '
+            f'cannot remove container "/{row.name}": container is {status}: '
             "stop the container before removing or force remove",
             state=status,
             wanted=containers.EXITED,
             subject=row.id,
         )
-    if status == containers.RUNNING:
-        _kill(engine, row.id)
+    if is_running:
+        signal_container(engine, row, SIGKILL)
     lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=KILL_TIMEOUT_SECONDS)
     if lock_fd is None:
         raise LockTimeout(
@@ -51,10 +54,3 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
     finally:
         os.close(lock_fd)
     return row.id
-
-
-def _kill(engine: Engine, container_id: str) -> None:
-    """Kill the very process that was recorded; its monitor records the end."""
-    state = containers.read_state(engine.paths, container_id)
-    if state is not None and containers.is_alive(state):
-        send_signal(state.pid, state.pid_start_time, 9)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .create import create
 from .ensure_image import ensure_image
 from .finish import finish
-from .start import start
+from .start import leave, start
 from .trace import Tracer, fault_from_environment
 from .wait import SignalPipe, attach
 
@@ -27,12 +27,13 @@ def run(
     options: RunOptions,
     *,
     tell: Callable[[str], object],
+    show: Callable[[str], object],
     trace: Callable[[str], object] | None = None,
 ) -> int:
-    """Run a container from an image in the foreground; return its exit code.
+    """Run a container from an image; return its exit code, or 0 at once for a detached one.
 
-    `tell` gets what the user should read beside the container's own output; `trace` gets a line a
-    step.
+    `tell` gets what the user should read beside the container's own output; `show` gets the ID of a
+    detached one; `trace` gets a line a step.
     Raises: NotFound for an image that is not there; LaunchError when the container could not
     start, and then nothing of it is left.
     """
@@ -41,6 +42,8 @@ def run(
     with SignalPipe() as signals:
         container = create(engine, image, options, tracer)  # -> rootfs, bundle, address, plan
         launch = start(container, tracer)  # bundle  -> plan -> process (runtime/, csrc/)
+        if options.detach:
+            return leave(container, launch, show)  # the monitor finishes it (engine/finish.py)
         ended = attach(  # process -> exit code       (csrc/monitor.c)
             launch,
             signals,

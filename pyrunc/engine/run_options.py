@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from .log_options import LogOptions
+
     RawFlags = Mapping[str, object]
 
 CPU_PERIOD_US = 100_000
@@ -57,6 +59,7 @@ class RunOptions(Record):
     quiet: bool = False
     stop_signal: str = ""  # as given, checked; grammar.signal_number() turns it into a number
     trace: str | None = None  # None: no; "": to stderr; else a file
+    log: LogOptions | None = None  # None: a json-file without limits
 
     # the process
     environment: tuple[str, ...] = ()  # "K=V" sets; a bare "K" takes the image's K away
@@ -172,6 +175,10 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
         values["stop_signal"] = stop_signal
     if "trace" in flags:
         values["trace"] = _text(flags, "trace")
+    if "log-driver" in flags or "log-opt" in flags:
+        from . import log_options
+
+        values["log"] = log_options.parse(_text(flags, "log-driver"), _list(flags, "log-opt"))
 
 
 def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -377,8 +384,6 @@ def _check_together(options: RunOptions) -> None:
                 raise InvalidInput(
                     f"sysctl '{key}' is not allowed with the host's network", where="--sysctl"
                 )
-    if options.detach:
-        raise _unsupported("--detach")
 
 
 def _unsupported(what: str) -> PyruncError:

@@ -19,6 +19,9 @@ from .finish import end_processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from ..kernel.launch_plan import LaunchPlan
     from ..kernel.launcher import Launch, Started
     from .create import Container
@@ -54,6 +57,13 @@ def start(container: Container, tracer: Tracer) -> Launch:
     return launch
 
 
+def leave(container: Container, launch: Launch, show: Callable[[str], object]) -> int:
+    """Let a detached container go on with its monitor, and say its ID; returns the exit code."""
+    launch.close()
+    show(container.row.id)
+    return 0
+
+
 def _job(container: Container, tracer: Tracer) -> Job:
     engine, row, options = container.engine, container.row, container.options
     return Job(
@@ -66,7 +76,29 @@ def _job(container: Container, tracer: Tracer) -> Job:
         trace=tracer.is_on,
         volatile=options.auto_remove,
         cleanup_argv=_cleanup_argv(container),
+        detached=options.detach,
+        **_log(container),
     )
+
+
+def _log(container: Container) -> dict[str, Any]:
+    """Return what the job says about the log."""
+    path, log = container.engine.paths.log(container.row.id), container.options.log
+    if log is None:
+        return {"log_path": path}
+    from . import log_options
+
+    if log.driver == log_options.NONE:
+        return {}
+    found = log_options.attributes(
+        log, container.row.document["labels"], container.spec["process"]["env"]
+    )
+    return {
+        "log_path": path,
+        "log_max_bytes": log.max_bytes,
+        "log_max_files": log.max_files,
+        "log_attributes": log_options.attributes_json(found),
+    }
 
 
 def _cleanup_argv(container: Container) -> tuple[str, ...]:

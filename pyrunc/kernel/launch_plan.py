@@ -182,10 +182,14 @@ class Job(Record):
 
     `mode` is "monitor" (copy output to the client and stay), "create" (leave once the child waits
     to be started), "run" (the container has the launcher's own stdio; stay) or "detach" (the same,
-    and leave once the command is executed).  One that `follows` leaves as soon as its client does.
+    and leave once the command is executed).  One that `follows` leaves as soon as its client does;
+    one that is `detached` hears of the start and no more, and the container's stdin stays open.
+
     `state_prefix` is the text of a JSON object without its closing brace; an empty one writes no
     state.json, and an empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the
-    client is gone.
+    client is gone.  What the container prints is appended to `log_path`, "" for no log; a file of
+    `log_max_bytes` (0: no limit) is moved aside, and `log_max_files` are kept; `log_attributes` is
+    JSON that each entry gets.
     """
 
     container_id: str = ""
@@ -199,6 +203,11 @@ class Job(Record):
     cleanup_argv: tuple[str, ...] = ()
     mode: str = "monitor"
     follows: bool = False
+    detached: bool = False
+    log_path: str = ""
+    log_max_bytes: int = 0
+    log_max_files: int = 1
+    log_attributes: bytes = b""
 
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
@@ -260,7 +269,7 @@ MODES = ("monitor", "create", "run", "detach")
 FAULT_KILL = -1
 FIRST_FD = 6
 
-_HEADER = Struct("=8s5I2i5I8I")
+_HEADER = Struct("=8s5I2i5I8IQ4I")
 _STEP = Struct("=HBBiIIIIQQ")
 _STAGE_NUMBERS = {stage: number for number, stage in enumerate(STAGES)}
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -302,9 +311,14 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         *pool.strings(plan.environment),
         *pool.strings(plan.cgroups),
         *pool.strings(job.cleanup_argv),
+        job.log_max_bytes,
+        pool.string(job.log_path),
+        job.log_max_files,
+        pool.string(job.log_attributes),
+        0,
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
-    options |= job.follows << 4
+    options |= job.follows << 4 | job.detached << 5
     header = _HEADER.pack(
         MAGIC,
         pool.size,

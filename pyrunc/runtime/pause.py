@@ -33,24 +33,7 @@ def pause(directory: StateDirectory) -> None:
         raise InvalidState(
             "container not running", state=status, wanted=RUNNING, subject=state.container_id
         )
-    groups = state.control_groups()
-    try:
-        is_done = cgroup.freeze(groups) and _wait_until_frozen(groups)
-    except BaseException:
-        cgroup.thaw_all(groups)
-        raise
-    if is_done:
-        return
-    if not cgroup.thaw_all(groups):
-        raise Unsupported(
-            f"cannot pause {state.container_id}: it has no cgroup that can be frozen",
-            feature="freezer",
-            needs="a mounted freezer controller or cgroup v2",
-        )
-    raise PyruncError(
-        f"cannot pause {state.container_id}: not all of its processes could be frozen",
-        subject=state.container_id,
-    )
+    freeze(state.control_groups(), state.container_id)
 
 
 def resume(directory: StateDirectory) -> None:
@@ -64,12 +47,39 @@ def resume(directory: StateDirectory) -> None:
         raise InvalidState(
             "container not paused", state=status, wanted=PAUSED, subject=state.container_id
         )
-    groups = state.control_groups()
+    thaw(state.control_groups(), state.container_id)
+
+
+def freeze(groups: cgroup.ContainerCgroups, container_id: str) -> None:
+    """Freeze cgroups; returns once every process stands still.
+
+    Raises: PyruncError, with all of it thawed, if it can't be done; Unsupported without a freezer.
+    """
+    try:
+        is_done = cgroup.freeze(groups) and _wait_until_frozen(groups)
+    except BaseException:
+        cgroup.thaw_all(groups)
+        raise
+    if is_done:
+        return
+    if not cgroup.thaw_all(groups):
+        raise Unsupported(
+            f"cannot pause {container_id}: it has no cgroup that can be frozen",
+            feature="freezer",
+            needs="a mounted freezer controller or cgroup v2",
+        )
+    raise PyruncError(
+        f"cannot pause {container_id}: not all of its processes could be frozen",
+        subject=container_id,
+    )
+
+
+def thaw(groups: cgroup.ContainerCgroups, container_id: str) -> None:
+    """Let frozen cgroups go on.  Raises: PyruncError if one above them is frozen."""
     cgroup.thaw_all(groups)
     if not _wait_until(lambda: not cgroup.is_frozen(groups)):
         raise PyruncError(
-            f"cannot resume {state.container_id}: a cgroup above it is frozen",
-            subject=state.container_id,
+            f"cannot resume {container_id}: a cgroup above it is frozen", subject=container_id
         )
 
 

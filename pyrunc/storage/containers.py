@@ -336,6 +336,27 @@ def boot_id() -> str:
         return file.read().strip().decode()
 
 
+def await_readers(paths: Paths, container_id: str, timeout_seconds: float = 2.0) -> None:
+    """Wait for those who hold the bundle shared (engine/await_end.py), but not for ever."""
+    try:
+        fd = os.open(paths.bundle(container_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.005)
+            else:
+                return
+    finally:
+        os.close(fd)
+
+
 def _read_json(path: str) -> dict[str, Any] | None:
     try:
         with open(path, "rb") as file:

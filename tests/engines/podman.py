@@ -9,6 +9,7 @@ from typing import Any
 from tests.engines.ground import Completed, Ground, wait_for
 from tests.engines.runtime import NAME, runtime
 
+# podman 4.3 reads "nocgroup", though its manual says "nocgroups".
 # "runc" is found by its full path, too: podman takes the word of the list for the file's name.
 CONFIGURATION = """\
 [containers]
@@ -20,6 +21,7 @@ network_backend = "netavark"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime_supports_json = [{supports_json}]
+runtime_supports_nocgroup = ["{name}"]
 runtime_supports_nocgroups = ["{name}"]
 [engine.runtimes]
 {alias} = ["{path}"]

@@ -318,3 +318,16 @@ def test_init_reaps_and_passes_signals_on(podman: Podman) -> None:
     podman("stop", "--time", "10", "one")
 
     assert podman.inspect("one")["State"]["ExitCode"] == 9
+
+
+def test_container_without_cgroups_runs_in_podmans_own(podman: Podman) -> None:
+    words = ["run", "--rm", "--cgroups=disabled", "--network", "none", "--cgroupns", "host"]
+    done = podman(*words, "busybox", "cat", "/proc/self/cgroup")
+    assert done.stdout == podman.ground.run("cat", "/proc/self/cgroup").stdout
+
+
+def test_checkpoint_is_refused_as_unsupported(podman: Podman) -> None:
+    podman.run("--detach", "--name", "one", *SLEEP)
+    done = podman("container", "checkpoint", "one", code=125)
+    assert "checkpoint" in done.stderr
+    assert podman.inspect("one")["State"]["Status"] == "running"

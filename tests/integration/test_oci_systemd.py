@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -120,6 +121,14 @@ def left_of(host: SystemdHost, container_id: str) -> list[str]:
     units = host.systemctl("list-units", "--all", "--no-legend", f"*{container_id}*")
     cgroups = host("find", "/sys/fs/cgroup", "-name", f"*{container_id}*").stdout
     return [line for line in (units + cgroups).splitlines() if line.strip()]
+
+
+def await_state(host: SystemdHost, unit: str, wanted: str) -> None:
+    """Wait until a unit is active, or failed."""
+    deadline = time.monotonic() + 10
+    while (state := host.unit(unit)["ActiveState"]) != wanted:
+        assert time.monotonic() < deadline, state
+        time.sleep(0.02)
 
 
 def place_in(bundle: Bundle, container_id: str, parent: str = "system.slice") -> str:
@@ -264,6 +273,37 @@ def test_kill_ends_the_container_and_delete_removes_it(
     assert oci.host.unit(unit)["LoadState"] == "not-found"
 
 
+def test_plain_calls_are_served_without_python_but_for_delete(
+    bundle: Bundle, oci: Inside, directory: Path, name: str
+) -> None:
+    alone = directory / "alone/pyrunc-oci"  # away from its package
+    alone.parent.mkdir()
+    shutil.copy(oci.program, alone)
+    quick = Inside(oci.host, alone, directory)
+    quick.root = oci.root
+    place_in(bundle, name)
+    oci.create(bundle.write("sleep", "60"), name)
+    quick("start", name, check=True)
+
+    assert quick.state(name)["status"] == "running"
+    quick("kill", name, "KILL", check=True)
+    quick.wait_for(name, "stopped")
+    assert "no package pyrunc belongs to" in quick("delete", name).stderr
+
+
+def test_pause_stops_the_scope_and_resume_lets_it_go_on(
+    bundle: Bundle, oci: Inside, name: str
+) -> None:
+    place_in(bundle, name)
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("start", name, check=True)
+    oci("pause", name, check=True)
+    paused = oci.state(name)["status"]
+    oci("resume", name, check=True)
+
+    assert (paused, oci.state(name)["status"]) == ("paused", "running")
+
+
 def test_exec_and_ps_find_the_scope(bundle: Bundle, oci: Inside, name: str) -> None:
     unit = place_in(bundle, name)
     oci.create(bundle.write("sleep", "60"), name)
@@ -347,8 +387,7 @@ def test_unit_of_that_name_is_not_taken_over(bundle: Bundle, oci: Inside, name: 
     sleeper = ["systemd-run", "--quiet", "--scope", "--unit", unit, "sleep", "60"]
     other = subprocess.Popen(oci.host.line(*sleeper))
     try:
-        while oci.host.unit(unit)["ActiveState"] != "active":
-            assert other.poll() is None
+        await_state(oci.host, unit, "active")
         code, told = oci.try_create(bundle.write("true"), name)
         assert (code, "not empty" in told) == (1, True), told
         assert oci.host.unit(unit)["ActiveState"] == "active"
@@ -361,7 +400,7 @@ def test_failed_unit_of_that_name_is_forgotten(bundle: Bundle, oci: Inside, name
     unit = place_in(bundle, name)
     limit = ["-p", "RuntimeMaxSec=10ms"]
     oci.host("systemd-run", "--quiet", "--scope", "--unit", unit, *limit, "sleep", "60")
-    assert oci.host.unit(unit)["ActiveState"] == "failed"
+    await_state(oci.host, unit, "failed")
     oci.create(bundle.write("sleep", "60"), name)
 
     assert oci.host.unit(unit)["ActiveState"] == "active"

@@ -84,7 +84,6 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["run", "-m", "x", "a"], 125,
          "invalid argument \"x\" for \"-m, --memory\" flag: invalid size: 'x'"),
         (["run", "-p", "80:80", "a"], 125, "--publish is not supported yet"),
-        (["run", "-d", "a"], 125, "--detach is not supported yet"),
         (["run", "-v", "data:/x", "a"], 125, 'volumes are not supported yet: "data:/x"'),
         (["run", "–d", "a"], 125, "invalid reference format"),
         (["ps", "a"], 1, "'pyrunc ps' accepts no arguments"),

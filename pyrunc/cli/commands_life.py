@@ -1,0 +1,213 @@
+"""The commands about containers that live: logs, wait, kill, stop, pause, unpause."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from ..engine.flag_grammar import one, signal_number
+from ..engine.go_values import integer
+from ..errors import PyruncError
+from . import listing, output
+from .commands import UNLIMITED, Call, Command
+from .completion import containers
+from .option_table import FLAG, VALUE
+
+if TYPE_CHECKING:
+    from ..engine.logs import LogEntry
+    from .option_table import Row
+
+_HELP: Row = ("help", "", FLAG, "", "", "Show this help")
+_MANY = "CONTAINER [CONTAINER...]"
+_STOPS_AT_ONCE = 16
+
+
+def logs(call: Call) -> int:
+    """Print what a container printed, each stream to its own."""
+    from ..engine.logs import parse_tail, read_logs
+
+    since, until = _moment(call, "since"), _moment(call, "until")
+    entries = read_logs(
+        call.engine(),
+        call.operands[0],
+        follow=call.is_on("follow"),
+        tail=parse_tail(call.text("tail", "all")),
+        since=since,
+        until=until,
+    )
+    with_time, with_details = call.is_on("timestamps"), call.is_on("details")
+    for entry in entries:
+        descriptor = output.STDERR if entry.stream == "stderr" else output.STDOUT
+        text = _details(entry) + entry.text if with_details else entry.text
+        text = f"{entry.time} {text}" if with_time else text
+        output.write_bytes(descriptor, output.encode(text))
+    return 0
+
+
+def _details(entry: LogEntry) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(entry.attributes.items())) + " "
+
+
+def _moment(call: Call, flag: str) -> str:
+    """Return --since or --until as the log has its times; "" if it was not given."""
+    if not call.text(flag):
+        return ""
+    from ..engine.inspect import timestamp
+    from ..engine.moments import moment_ns
+
+    found = timestamp(moment_ns(call.text(flag), time.time_ns(), f"--{flag}"))
+    seconds, _, digits = found.removesuffix("Z").partition(".")
+    return f"{seconds}.{digits:0<9}Z"
+
+
+def wait(call: Call) -> int:
+    """Wait for containers to end, and print their exit codes."""
+    from ..engine.await_end import wait as await_one
+
+    engine = call.engine()
+    return listing.failures(call.operands, lambda name: output.line(str(await_one(engine, name))))
+
+
+def kill(call: Call) -> int:
+    """Send a signal to containers."""
+    from ..engine.kill import kill as kill_one
+
+    engine = call.engine()
+    number = _signal(call) or 9
+
+    def act(name: str) -> None:
+        kill_one(engine, name, number)
+        output.line(name)
+
+    return listing.failures(call.operands, act)
+
+
+def stop(call: Call) -> int:
+    """Stop containers, all at the same time."""
+    from ..engine.stop import stop as stop_one
+
+    given = call.text("timeout")
+    seconds = one("-t, --timeout", given, integer) if given else None
+    number = _signal(call)
+
+    def act(name: str) -> PyruncError | None:
+        try:
+            stop_one(call.engine(), name, seconds=seconds, signal=number)
+        except PyruncError as error:
+            return error
+        return None
+
+    failed = 0
+    with ThreadPoolExecutor(min(len(call.operands), _STOPS_AT_ONCE)) as pool:
+        for name, problem in zip(call.operands, pool.map(act, call.operands), strict=True):
+            if problem is None:
+                output.line(name)
+            else:
+                output.problem(problem)
+                failed = 1
+    return failed
+
+
+def pause(call: Call) -> int:
+    """Freeze all processes of containers."""
+    from ..engine.pause import pause as pause_one
+
+    engine = call.engine()
+
+    def act(name: str) -> None:
+        pause_one(engine, name)
+        output.line(name)
+
+    return listing.failures(call.operands, act)
+
+
+def unpause(call: Call) -> int:
+    """Let all processes of containers go on."""
+    from ..engine.pause import unpause as unpause_one
+
+    engine = call.engine()
+
+    def act(name: str) -> None:
+        unpause_one(engine, name)
+        output.line(name)
+
+    return listing.failures(call.operands, act)
+
+
+def _signal(call: Call) -> int | None:
+    return signal_number(call.text("signal")) if call.text("signal") else None
+
+
+LOGS = Command(
+    "logs",
+    logs,
+    rows=(
+        ("details", "", FLAG, "", "", "Labels and variables that --log-opt chose, too"),
+        ("follow", "f", FLAG, "", "", "Go on until the container ends"),
+        ("since", "", VALUE, "TIME", "", "From then on: 2026-01-02T03:04:05Z, or 42m for ago"),
+        ("tail", "n", VALUE, "NUMBER", "", "Only so many lines from the end (default all)"),
+        ("timestamps", "t", FLAG, "", "", "The time of each line, too"),
+        ("until", "", VALUE, "TIME", "", "Up to then"),
+        _HELP,
+    ),
+    usage="CONTAINER",
+    counts=(1, 1),
+    about="Print what a container has printed, to stdout and stderr as it did.",
+    complete=containers,
+)
+
+WAIT = Command(
+    "wait",
+    wait,
+    rows=(_HELP,),
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Wait until containers have ended, and print their exit codes.",
+    complete=containers,
+)
+
+KILL = Command(
+    "kill",
+    kill,
+    rows=(("signal", "s", VALUE, "SIGNAL", "", "Name or number (default KILL)"), _HELP),
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Send a signal to the first process of running containers.",
+    complete=containers,
+)
+
+STOP = Command(
+    "stop",
+    stop,
+    rows=(
+        ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
+        ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
+        _HELP,
+    ),
+    aliases={"time": "timeout"},
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Ask containers to end by their stop signal, and kill those that do not.",
+    complete=containers,
+)
+
+PAUSE = Command(
+    "pause",
+    pause,
+    rows=(_HELP,),
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Make all processes of containers stand still.",
+    complete=containers,
+)
+
+UNPAUSE = Command(
+    "unpause",
+    unpause,
+    rows=(_HELP,),
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Let the processes of paused containers go on.",
+    complete=containers,
+)

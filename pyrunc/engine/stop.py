@@ -1,0 +1,48 @@
+"""How is a container asked to end, and made to: `stop`."""
+
+from __future__ import annotations
+
+from _signal import SIGKILL, SIGTERM
+
+from ..errors import LockTimeout
+from ..storage import containers
+from .await_end import await_end
+from .container_status import running_state
+from .flag_grammar import signal_number
+from .kill import signal_container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .engine import Engine
+
+DEFAULT_SECONDS = 10
+_KILL_SECONDS = 10.0
+
+
+def stop(
+    engine: Engine, name: str, *, seconds: int | None = None, signal: int | None = None
+) -> None:
+    """Send the stop signal, wait for the end, and after `seconds` kill it; -1 waits for ever.
+
+    The signal is the given one, else the container's or its image's, else SIGTERM.  A container
+    that does not run stays as it is.
+    Raises: NotFound; LockTimeout when even SIGKILL does not end it.
+    """
+    row = containers.find(engine.database(), name)
+    if running_state(engine, row) is None:
+        return
+    patience = DEFAULT_SECONDS if seconds is None else seconds
+    recorded = row.document.get("stop_signal") or ""
+    number = signal or (signal_number(recorded) if recorded else SIGTERM)
+    if patience != 0:
+        signal_container(engine, row, number)
+        if await_end(engine, row, None if patience < 0 else patience) is not None:
+            return
+    signal_container(engine, row, SIGKILL)
+    await_end(engine, row, _KILL_SECONDS)
+    if running_state(engine, row) is not None:
+        raise LockTimeout(
+            f"cannot stop container {row.name!r}: it does not even end by SIGKILL",
+            subject=row.id,
+            hint="a process in an uninterruptible wait ends when that does: see its stack in /proc",
+        )
