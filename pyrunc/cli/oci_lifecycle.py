@@ -147,6 +147,7 @@ def create_options(call: Call, directory: StateDirectory) -> CreateOptions:
     options = call.options
     return CreateOptions(
         bundle=options.get("bundle", "."),
+        config=options.get("config", ""),
         pid_file=os.path.abspath(options["pid-file"]) if options.get("pid-file") else "",
         console_socket=options.get("console-socket", ""),
         pidfd_socket=options.get("pidfd-socket", ""),

@@ -11,13 +11,14 @@ import sys
 from ..errors import NotFound, PyruncError, Unsupported
 from ..oci import document
 from ..runtime import cgroup
-from ..runtime.container_state import StateDirectory, check_id, state_document
+from ..runtime.container_state import StateDirectory, check_id, is_alive, state_document
 from .oci_table import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..runtime.container_state import ContainerState
     from .oci_table import Call
 
 _PS_PROGRAMS = ("/bin/ps", "/usr/bin/ps", "/usr/local/bin/ps")
@@ -48,12 +49,32 @@ def ps(call: Call) -> int:
     """Print the pids of a container on the host as JSON, or what the host's ps says of them."""
     shown = _format(call)
     directory = call.directory()
-    pids = cgroup.processes(directory.read().control_groups())
+    pids = _processes(directory.read())
     if shown == "json":
         sys.stdout.write(document.dump(list(pids) or None).decode() + "\n")
     else:
         sys.stdout.write(_only(_ps(call.arguments[1:] or ["-ef"]), {str(pid) for pid in pids}))
     return 0
+
+
+def _processes(state: ContainerState) -> tuple[int, ...]:
+    """Return the pids on the host; without cgroups, those of the container's PID namespace."""
+    if state.has_cgroups:
+        return cgroup.processes(state.control_groups())
+    if not is_alive(state.pid, state.pid_start_time):
+        return ()
+    if not state.has_pid_namespace:
+        return (state.pid,)
+    namespace = _pid_namespace(str(state.pid))
+    numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    return tuple(sorted(int(n) for n in numbers if _pid_namespace(n) == namespace))
+
+
+def _pid_namespace(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""  # it has gone, or is a zombie
 
 
 def _format(call: Call) -> str:

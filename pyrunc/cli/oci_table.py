@@ -35,6 +35,7 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
 )
 
 _BUNDLE: Option = ("bundle, b", VALUE, "the bundle's directory (default: the current directory)")
+_CONFIG: Option = ("config, f", VALUE, "file to read in the place of the bundle's config.json")
 _CONSOLE_SOCKET: Option = (
     "console-socket",
     VALUE,
@@ -55,6 +56,7 @@ _DETACH: Option = ("detach, d", FLAG, "leave the process to the caller, and retu
 
 CREATE_OPTIONS: tuple[Option, ...] = (
     _BUNDLE,
+    _CONFIG,
     _CONSOLE_SOCKET,
     _PIDFD_SOCKET,
     _PID_FILE,

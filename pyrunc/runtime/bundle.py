@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _PASSWD_LIMIT_BYTES = 1 << 20
 
 
-def read_config(bundle: str) -> bytes:
+def read_config(bundle: str, path: str = "") -> bytes:
     """Return the bytes of config.json in a bundle, or of the copy in a state directory.
 
-    Raises: InvalidInput.
+    `path` names another file, as crun's --config does.  Raises: InvalidInput.
     """
-    path = f"{bundle}/config.json"
+    path = path or f"{bundle}/config.json"
     try:
         with open(path, "rb") as file:
             return file.read(document.CONFIG_LIMIT_BYTES + 1)

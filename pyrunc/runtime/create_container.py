@@ -53,6 +53,7 @@ class CreateOptions(Record):
     """What `create` and `run` are told beside the id."""
 
     bundle: str = "."
+    config: str = ""  # a file in the place of the bundle's config.json
     pid_file: str = ""
     console_socket: str = ""
     pidfd_socket: str = ""
@@ -122,7 +123,7 @@ class _Creation:
     def begin(self, *, mode: str) -> None:
         """Check everything, claim the id, record what will be made, and spawn the launcher."""
         self.directory.check_free()
-        self.config = read_config(self.bundle)
+        self.config = read_config(self.bundle, self.options.config)
         self.spec = parse_config(self.config)
         if self.spec.get("process") is None and mode == "create":
             self.has_command = False

@@ -32,6 +32,15 @@ def _docker_major() -> int:
     return int(match[1]) if match else 0
 
 
+def _has_runc_1_1() -> bool:
+    """Tell whether runc is the version whose documents the tests compare with."""
+    program = shutil.which("runc", path="/usr/sbin:/usr/bin")
+    if not program:
+        return False
+    done = subprocess.run([program, "--version"], capture_output=True, text=True)
+    return done.stdout.startswith("runc version 1.1")
+
+
 KINDS: dict[str, bool] = {
     "cgroup v1": bool(_LAYOUT.hierarchies),
     "cgroup v2": _LAYOUT.unified is not None,
@@ -43,9 +52,11 @@ KINDS: dict[str, bool] = {
     and "hugetlb" in _LAYOUT.unified_controllers,
     "no hugetlb on v1": _LAYOUT.v1("hugetlb") is None,
     "blkio on v1": _LAYOUT.v1("blkio") is not None,
+    "BFQ on v1": Path("/sys/fs/cgroup/blkio/blkio.bfq.io_serviced").exists(),
     "/var/tmp on a disk": os.major(Path("/var/tmp").stat().st_dev) > 0,
     "no net_cls": not _LAYOUT.has("net_cls"),
     "no CAP_SYS_RESOURCE": not _bounding() >> _CAP_SYS_RESOURCE & 1,
+    "runc 1.1": _has_runc_1_1(),
     "docker client 28": _docker_major() == 28,  # others word their errors differently
     "realtime groups on v1": Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists(),
     "net_cls in the kernel": "\nnet_cls\t0\t" in Path("/proc/cgroups").read_text(),

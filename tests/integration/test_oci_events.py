@@ -49,6 +49,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+@pytest.mark.host("runc 1.1")
 def test_stats_have_the_shape_and_the_limits_of_runcs(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
@@ -169,6 +170,7 @@ def test_wrong_calls_are_refused(bundle: Bundle, oci: Runtime, name: str) -> Non
         )
 
 
+@pytest.mark.host("runc 1.1")
 @pytest.mark.host("cgroup v2")
 def test_stats_on_v2_alone_have_the_shape_of_runcs(bundle: Bundle, oci: Runtime, name: str) -> None:
     runc = Runtime("/usr/sbin/runc", bundle.directory)

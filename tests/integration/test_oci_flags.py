@@ -109,9 +109,19 @@ def test_container_without_cgroups_stays_in_its_callers(
     assert "no cgroup that can be frozen" in oci("pause", name).stderr
     oci("start", name, check=True)
     assert oci.state(name)["status"] == "running"
+    assert json.loads(oci("ps", "-f", "json", name, check=True).stdout) == [pid]
     oci("kill", name, "KILL", check=True)
     oci.wait_for(name, "stopped")
+    assert oci("ps", "-f", "json", name, check=True).stdout == "null\n"
     oci("delete", name, check=True)
+
+
+def test_config_is_read_from_another_file(bundle: Bundle, oci: Runtime, name: str) -> None:
+    bundle.write("echo", "here")
+    other = bundle.directory / "other.json"
+    (bundle.path / "config.json").rename(other)
+    done = oci("run", "--config", other, "--bundle", bundle.path, name)
+    assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
 
 
 def test_limits_without_cgroups_are_refused(bundle: Bundle, oci: Runtime, name: str) -> None:

@@ -19,6 +19,7 @@ def oci(directory: Path) -> Runtime:
     return pyrunc_oci(directory)
 
 
+@pytest.mark.host("runc 1.1")
 @pytest.mark.parametrize("options", [[], ["--rootless"]])
 def test_spec_is_runcs_but_for_the_version(oci: Runtime, options: list[str]) -> None:
     written: list[dict[str, Any]] = []
@@ -61,6 +62,7 @@ def test_features_leave_nothing_and_need_no_root_directory(oci: Runtime) -> None
     assert not oci.root.exists()
 
 
+@pytest.mark.host("runc 1.1")
 def test_features_have_the_fields_of_runcs(oci: Runtime) -> None:
     ours = json.loads(oci("features", check=True).stdout)
     theirs = json.loads(Runtime(RUNC, oci.root.parent)("features", check=True).stdout)

@@ -98,6 +98,13 @@ def test_each_flag_changes_its_file_and_no_other(oci: Runtime, name: str) -> Non
         assert limits(name) == wanted, words
 
 
+@pytest.mark.host("BFQ on v1")
+def test_weight_of_block_io_is_changed(oci: Runtime, name: str) -> None:
+    oci("update", "--blkio-weight", "500", name, check=True)
+    assert Path("/sys/fs/cgroup/blkio/pyrunc", name, "blkio.bfq.weight").read_text() == "500\n"
+    assert "weight" in oci("update", "--blkio-weight", "5000", name).stderr
+
+
 @pytest.mark.host("memory on v1")
 def test_zeros_and_nulls_of_engines_leave_alone_what_is_there(oci: Runtime, name: str) -> None:
     first = {"memory": {"limit": 64 * MB, "swap": 64 * MB}, "cpu": {"shares": 100}}
@@ -248,6 +255,7 @@ def test_stopped_and_missing_containers_are_refused(oci: Runtime, name: str) -> 
     assert "container does not exist" in oci("update", "--pids-limit", "5", "nobody").stderr
 
 
+@pytest.mark.host("runc 1.1")
 @pytest.mark.host("memory on v1")
 @pytest.mark.parametrize(
     "steps",
