@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 /* SPEC_VERSION of container_state.py: what `state` says. */
-#define OCI_VERSION "1.2.1"
+#define OCI_VERSION "1.3.0"
 
 enum outcome { SERVED, HAND_OVER };
 enum status { STOPPED, CREATED, RUNNING, PAUSED };

@@ -84,6 +84,23 @@ static int copy_directory(int from_fd, int to_dir, const char *name, int depth)
     return result;
 }
 
+/* Open a file or directory for reading, if it is still the one that was looked at.  Security: a
+ * container that shares the rootfs could have put a device there. */
+static int reopen(int dir_fd, const char *name, const struct stat *seen)
+{
+    struct stat status;
+    int fd = sys_openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return fd;
+    int result = sys_fstat(fd, &status);
+    if (result == 0 && (status.st_ino != seen->st_ino || status.st_dev != seen->st_dev))
+        result = -ESTALE;
+    if (result == 0)
+        return fd;
+    sys_close(fd);
+    return result;
+}
+
 static int copy_entry(int from_dir, int to_dir, const char *name, int depth)
 {
     struct stat status;
@@ -97,7 +114,7 @@ static int copy_entry(int from_dir, int to_dir, const char *name, int depth)
         return copy_link(from_dir, to_dir, name, &status);
     if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
         return copy_node(to_dir, name, &status);
-    int from_fd = sys_openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int from_fd = reopen(from_dir, name, &status);
     if (from_fd < 0)
         return from_fd;
     result = S_ISREG(status.st_mode) ? copy_file(from_fd, to_dir, name, &status)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .oci_table import Option
 
-SPEC = "1.2.1"
+SPEC = "1.3.0"
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))

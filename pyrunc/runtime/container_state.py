@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .cgroup import ContainerCgroups
 
 DEFAULT_ROOT = "/run/pyrunc-oci"
-SPEC_VERSION = "1.2.1"
+SPEC_VERSION = "1.3.0"
 
 _LAUNCH_SECONDS = 10.0
 _TUPLES = frozenset(("cgroups", "mounts_before"))  # lists in state.json

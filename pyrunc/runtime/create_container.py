@@ -163,6 +163,7 @@ class _Creation:
             hidden_mounts=_host_views(self.spec, rootfs) if self.options.no_pivot else (),
             has_cgroups=self.options.has_cgroups,
             net_devices=self._net_devices(),
+            host_devices=self._host_devices(),
         )
         self.plan = compile_plan(self.spec, facts, context)
         group = resctrl_group(self.spec, facts, self.directory.container_id)
@@ -206,6 +207,13 @@ class _Creation:
         if self.mode == "create":
             self.launch.wait()  # it has gone by now: no zombie is left to the caller's reaper
         return started
+
+    def _host_devices(self) -> tuple[tuple[str, str], ...]:
+        if not (self.spec.get("linux") or {}).get("devices"):
+            return ()
+        from .host_devices import find_devices
+
+        return find_devices(self.spec)
 
     def _net_devices(self) -> tuple[MovedDevice, ...]:
         if not (self.spec.get("linux") or {}).get("netDevices"):

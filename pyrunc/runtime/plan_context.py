@@ -29,6 +29,7 @@ class LaunchContext(Record):
     attach_directory: str = ""
     seccomp_program: bytes | None = None  # linux.seccomp, compiled; None where the spec has none
     network: NetworkMessages | None = None
+    host_devices: tuple[tuple[str, str], ...] = ()  # path inside, path of what is bound there
     net_devices: tuple[MovedDevice, ...] = ()  # linux.netDevices, as they were found
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once

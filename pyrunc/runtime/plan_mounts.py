@@ -271,7 +271,8 @@ class MountPlanner:
         is_fifo = device["type"] == "p"
         if self.in_user_namespace and not is_fifo:
             # Kernel: mknod of a device needs a capability in the first user namespace.
-            steps.append(Step(kind="bind", path=path, target=path, flags=CREATE_FILE))
+            source = dict(self.context.host_devices).get(path, path)
+            steps.append(Step(kind="bind", path=source, target=path, flags=CREATE_FILE))
             return steps
         mode = device.get("fileMode")
         permissions = 0o666 if mode is None else mode & 0o7777

@@ -233,6 +233,37 @@ def test_exec_finds_the_root_of_a_container_without_a_mount_namespace(unshared: 
     assert "No such file" in done.stderr
 
 
+def test_devices_of_a_user_namespace_are_the_hosts(mapped: Container) -> None:
+    """Found by their numbers, whatever they are called inside; a FIFO can be made there too."""
+    mapped.bundle.linux["namespaces"].append({"type": "user"})
+    mapped.bundle.linux["uidMappings"] = mapped.bundle.linux["gidMappings"] = MAP
+    mapped.bundle.linux["devices"] = [
+        {"path": "/dev/nothing", "type": "c", "major": 1, "minor": 3},
+        {"path": "/dev/sub/zeros", "type": "u", "major": 1, "minor": 5},
+        {"path": "/dev/loop0", "type": "b", "major": 7, "minor": 0},
+        {"path": "/dev/sub/fifo", "type": "p", "fileMode": 0o622},
+    ]
+    names = "/dev/nothing /dev/sub/zeros /dev/loop0 /dev/sub/fifo /dev/tty"
+    printed = mapped.output(f"stat -c '%F %t:%T' {names}; head -c 3 /dev/sub/zeros | wc -c")
+    assert printed.splitlines() == [
+        "character special file 1:3",
+        "character special file 1:5",
+        "block special file 7:0",
+        "fifo 0:0",
+        "character special file 5:0",
+        "3",
+    ]
+
+
+def test_device_that_the_host_does_not_have_is_named(mapped: Container) -> None:
+    mapped.bundle.linux["namespaces"].append({"type": "user"})
+    mapped.bundle.linux["uidMappings"] = mapped.bundle.linux["gidMappings"] = MAP
+    device = {"path": "/dev/null", "type": "c", "major": 99, "minor": 99}
+    mapped.bundle.linux["devices"] = [device]
+    done = mapped.run("true")
+    assert "linux.devices[0]: the host has no c 99:99 to be bound" in done.stderr
+
+
 # -- idmapped mounts -------------------------------------------------------------------------
 
 

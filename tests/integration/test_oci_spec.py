@@ -31,7 +31,7 @@ def test_spec_is_runcs_but_for_the_version(oci: Runtime, options: list[str]) -> 
         written.append(json.loads(text))
         assert text.startswith('{\n\t"ociVersion"')
     ours, theirs = written
-    assert ours.pop("ociVersion") == "1.2.1"
+    assert ours.pop("ociVersion") == "1.3.0"
     assert theirs.pop("ociVersion")
     assert ours == theirs
 
@@ -58,7 +58,7 @@ def test_container_of_the_written_spec_runs(directory: Path, oci: Runtime) -> No
 def test_features_leave_nothing_and_need_no_root_directory(oci: Runtime) -> None:
     done = oci("features", check=True, env={})
     assert done.stderr == ""
-    assert json.loads(done.stdout)["ociVersionMax"] == "1.2.1"
+    assert json.loads(done.stdout)["ociVersionMax"] == "1.3.0"
     assert not oci.root.exists()
 
 
