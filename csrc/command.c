@@ -4,7 +4,7 @@
  * interpreter by where it lies itself, whatever PATH, HOME and the working directory are, and
  * replaces itself by
  *
- *     python3.X -I -S -X utf8 -c CODE DIRECTORIES NAME ARGUMENT...
+ *     python3.X -I -S -X utf8 -c CODE DIRECTORIES MODULES NAME ARGUMENT...
  *
  * -I and -S spare the site module, and with it every .pth file (2 ms); -c spares the search for a
  * script's importer (1 ms); -X utf8 makes arguments read the same under every locale.
@@ -29,36 +29,28 @@
 #if !defined COMMAND_NAME || !defined COMMAND_MODULE || !defined COMMAND_FAILURE
 #error "csrc/CMakeLists.txt says which command this is: its name, its module, its exit code"
 #endif
-#if !defined PYTHON_VERSION || !defined PYTHON_PATH
+#if !defined PYTHON_VERSION || !defined PYTHON_PATH || !defined PYTHON_MODULES
 #error "csrc/CMakeLists.txt says which Python the package is built for"
 #endif
 
 /* The part between "cannot" and the reason of every message. */
 #define CANNOT_START COMMAND_NAME ": cannot start Python " PYTHON_VERSION
 
-/* The first lines of Python.  Until main() is there to say something about it, Ctrl-C just ends the
- * process; the interpreter's own handler, which prints a traceback, never gets a signal.  A start
- * allocates a lot and frees little, so the collector waits (1 ms); modules come from the bundle of
- * compiled code if this interpreter's is there (2 ms). */
-static const char code[] = "import _signal, gc, marshal, sys\n"
-                           "if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:\n"
-                           "    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)\n"
-                           "_signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])\n"
-                           "gc.set_threshold(100000)\n"
-                           "directories = sys.argv[1].split('\\n')\n"
-                           "sys.path += directories\n"
-                           "del sys.argv[:2]\n"
-                           "def find_modules(package_parent):\n"
-                           "    name = f'modules.{sys.implementation.cache_tag}.bin'\n"
-                           "    try:\n"
-                           "        file = open(f'{package_parent}/pyrunc/libexec/{name}', 'rb')\n"
-                           "    except OSError:\n"
-                           "        return\n"
-                           "    exec(marshal.load(file), {'file': file, 'package_parent': "
-                           "package_parent})\n"
-                           "find_modules(directories[0])\n"
-                           "from " COMMAND_MODULE " import main\n"
-                           "sys.exit(main())\n";
+/* The first lines of Python, few because they are compiled each time: modules come from the bundle
+ * of compiled code if this interpreter's is there (2 ms); pyrunc/cli/prelude.py does the rest. */
+static const char code[] =
+    "import marshal, posix, sys\n"
+    "directories = sys.argv[1].split('\\n')\n"
+    "sys.path += directories\n"
+    "try:\n"
+    "    file = posix.open(sys.argv[2], posix.O_RDONLY | posix.O_CLOEXEC)\n"
+    "    head = marshal.loads(posix.read(file, int(posix.read(file, 8))))\n"
+    "    exec(head[0], {'file': file, 'head': head, 'package_parent': directories[0]})\n"
+    "except OSError:\n"
+    "    pass\n"
+    "del sys.argv[:3]\n"
+    "from pyrunc.cli.prelude import lead\n"
+    "lead('" COMMAND_MODULE "')\n";
 
 /* Where packages lie as seen from their scripts: virtual environments and /usr/local, Debian's
  * /usr/local, Debian's /usr, and the source tree, where `make build` leaves build/bin/pyrunc. */
@@ -182,8 +174,13 @@ static void block_interrupt(void)
 
 static int execute(char *interpreter, char *directories, int argc, char **argv)
 {
-    char *leading[] = {interpreter, "-I",         "-S",        "-X",        "utf8",
-                       "-c",        (char *)code, directories, COMMAND_NAME};
+    char modules[PATH_MAX];
+    int parent = (int)strcspn(directories, "\n");
+    if (snprintf(modules, sizeof modules, "%.*s/pyrunc/libexec/" PYTHON_MODULES, parent,
+                 directories) >= (int)sizeof modules)
+        return ENAMETOOLONG;
+    char *leading[] = {interpreter, "-I",         "-S",        "-X",    "utf8",
+                       "-c",        (char *)code, directories, modules, COMMAND_NAME};
     size_t count = sizeof leading / sizeof *leading;
     size_t rest = argc > 0 ? (size_t)argc : 1; /* argc is 0 where a caller passes no argv at all */
     char **arguments = calloc(count + rest, sizeof *arguments);

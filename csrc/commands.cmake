@@ -41,12 +41,17 @@ if(NOT PYRUNC_IN_TREE)
         OUTPUT_VARIABLE PYRUNC_PYTHON COMMAND_ERROR_IS_FATAL ANY)
 endif()
 
+# The file of compiled modules, below.
+execute_process(COMMAND ${Python_EXECUTABLE} -c
+    "import sys; print(f'modules.{sys.implementation.cache_tag}.bin', end='')"
+    OUTPUT_VARIABLE PYRUNC_BUNDLE COMMAND_ERROR_IS_FATAL ANY)
+
 function(pyrunc_command name module failure)
     pyrunc_static_program(${name} command.c ${ARGN})
     target_compile_definitions(${name} PRIVATE
         COMMAND_NAME="${name}" COMMAND_MODULE="${module}" COMMAND_FAILURE=${failure}
         PYTHON_VERSION="${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}"
-        PYTHON_PATH="${PYRUNC_PYTHON}")
+        PYTHON_PATH="${PYRUNC_PYTHON}" PYTHON_MODULES="${PYRUNC_BUNDLE}")
     if(PYRUNC_IN_TREE)
         target_compile_definitions(${name} PRIVATE PYTHON_SITE="${Python_SITEARCH}")
     endif()
@@ -68,9 +73,6 @@ add_custom_target(embedded-image ALL DEPENDS hello.tar)
 
 # All modules of the package, compiled, in one file that the commands read (module_finder.py).
 file(GLOB_RECURSE PYRUNC_MODULES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/../pyrunc/*.py)
-execute_process(COMMAND ${Python_EXECUTABLE} -c
-    "import sys; print(f'modules.{sys.implementation.cache_tag}.bin', end='')"
-    OUTPUT_VARIABLE PYRUNC_BUNDLE COMMAND_ERROR_IS_FATAL ANY)
 add_custom_command(
     OUTPUT ${PYRUNC_BUNDLE}
     COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/module_bundle.py

@@ -1,8 +1,9 @@
 """Find the package's modules in one file of compiled code; run by command.c's first lines.
 
 Importing a module from its .pyc costs four system calls and a walk through sys.path_hooks: a tenth
-of a millisecond each, and `run` imports seventy.  Here it is one pread.  `file` is the open bundle
-and `package_parent` the directory that the package lies in; both are set by whoever runs this.
+of a millisecond each, and `run` imports seventy.  Here it is one pread.  Whoever runs this sets
+`file`, the descriptor of the bundle, `head`, what it begins with, and `package_parent`, the
+directory that the package lies in.
 
 In a source tree each source is compared with what was compiled, so that an edit counts at once.
 """
@@ -18,10 +19,7 @@ ModuleSpec = type(sys.__spec__)
 class BundleFinder:
     """Finder and loader of the modules in the bundle; others are found in the usual way."""
 
-    descriptor = file.fileno()  # noqa: F821  # see above
-    keep_open = file  # noqa: F821
-    is_checked, index = marshal.load(file)  # noqa: F821
-    bodies = file.tell()  # noqa: F821
+    _, is_checked, index, bodies = head  # noqa: F821  # see above
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):  # noqa: ANN001, ANN206
@@ -29,8 +27,9 @@ class BundleFinder:
         entry = cls.index.get(name)
         if entry is None:
             return None
-        is_package, relative, modified_ns, size, _, _ = entry
-        origin = f"{package_parent}/{relative}"  # noqa: F821
+        is_package, modified_ns, size, _, _ = entry
+        tail = "/__init__.py" if is_package else ".py"
+        origin = f"{package_parent}/{name.replace('.', '/')}{tail}"  # noqa: F821
         if cls.is_checked:
             try:
                 status = posix.stat(origin)
@@ -52,7 +51,7 @@ class BundleFinder:
     def exec_module(cls, module):  # noqa: ANN001, ANN206
         """Read the module's code and run it; tracebacks name the source where it lies now."""
         *_, offset, length = cls.index[module.__name__]
-        code = marshal.loads(posix.pread(cls.descriptor, length, cls.bodies + offset))
+        code = marshal.loads(posix.pread(file, length, cls.bodies + offset))  # noqa: F821
         _imp._fix_co_filename(code, module.__file__)
         exec(code, module.__dict__)
 

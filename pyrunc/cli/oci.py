@@ -46,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         signal(SIGINT, default_int_handler)  # what is half made is undone
     log = Log()
     try:
-        return _main(arguments, log)
+        code = _main(arguments, log)
+        sys.stdout.flush()  # a disk that is full is an error like others
+        return code
     except UsageError as error:
         sys.stdout.write(error.help_text)
         log.error(str(error))

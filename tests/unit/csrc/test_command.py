@@ -44,6 +44,7 @@ def install(tmp_path: Path) -> Install:
         entry.parent.mkdir(parents=True)
         entry.write_text(ENTRY)
         (entry.parents[1] / "__init__.py").touch()
+        shutil.copy(SOURCE / "pyrunc/cli/prelude.py", entry.parent)
         return copy
 
     return lay_out

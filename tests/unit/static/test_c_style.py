@@ -27,6 +27,7 @@ DEFINITIONS = [
     "-DCOMMAND_FAILURE=125",
     '-DPYTHON_VERSION="3.11"',
     '-DPYTHON_PATH="/usr/bin/python3"',
+    '-DPYTHON_MODULES="modules.cpython-311.bin"',
 ]
 
 # Files of the child's half: what runs after clone3 and before execve.  Only functions that are
