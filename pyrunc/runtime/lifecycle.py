@@ -260,11 +260,13 @@ def _end(state: ContainerState) -> None:
             break
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
-    if state.scope:
-        from .cgroup_systemd import stop_scope
+    try:
+        if state.scope:
+            from .cgroup_systemd import stop_scope
 
-        stop_scope(state.scope)
-    cgroup.remove(groups)
+            stop_scope(state.scope)
+    finally:
+        cgroup.remove(groups)
     for path in reversed(state.resctrl or []):
         with cgroup.suppress_missing():
             os.rmdir(path)

@@ -46,6 +46,7 @@ KINDS: dict[str, bool] = {
     "cgroup v2": _LAYOUT.unified is not None,
     "controllers on v2": bool(_LAYOUT.unified_controllers),
     "memory on v1": _LAYOUT.v1("memory") is not None,
+    "memory on v2": "memory" in _LAYOUT.unified_controllers,
     "memory not on v2": "memory" not in _LAYOUT.unified_controllers,
     "freezer on v1": _LAYOUT.v1("freezer") is not None,
     "hugetlb on v2 beside v1": bool(_LAYOUT.hierarchies)

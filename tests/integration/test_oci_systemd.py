@@ -225,29 +225,68 @@ def test_container_without_parts_of_a_path_gets_runcs(
     assert oci.host.unit(unit)["ControlGroup"] == f"/system.slice/{unit}"
 
 
+LIMITS = {
+    "memory": {"limit": 64 * MB, "reservation": 32 * MB},
+    "cpu": {"shares": 512, "quota": 33333, "period": 100000, "cpus": "0"},
+    "pids": {"limit": 33},
+}
+# Not the 34 % that systemd makes of the quota.
+FILES_OF_V1 = {
+    "memory/memory.limit_in_bytes": str(64 * MB),
+    "memory/memory.soft_limit_in_bytes": str(32 * MB),
+    "cpu/cpu.shares": "512",
+    "cpu/cpu.cfs_quota_us": "33333",
+    "cpuset/cpuset.cpus": "0",
+    "pids/pids.max": "33",
+}
+FILES_OF_V2 = {
+    "memory.max": str(64 * MB),
+    "memory.low": str(32 * MB),
+    "cpu.max": "33333 100000",
+    "cpuset.cpus": "0",
+    "pids.max": "33",
+}
+
+
+def has_memory(host: SystemdHost) -> bool:
+    """Tell whether that machine can limit memory, and with it all but huge pages."""
+    return host.shape == "hybrid" or "memory" in read_layout().unified_controllers
+
+
 def test_limits_hold_before_the_command_runs(bundle: Bundle, oci: Inside, name: str) -> None:
     place_in(bundle, name)
-    if oci.host.shape == "v2":
+    if has_memory(oci.host):
+        bundle.linux["resources"] |= LIMITS
+        files = FILES_OF_V2 if oci.host.shape == "v2" else FILES_OF_V1
+    else:
         bundle.linux["resources"]["hugepageLimits"] = [{"pageSize": "2MB", "limit": 4 * MB}]
         files = {"hugetlb.2MB.max": str(4 * MB)}
-    else:
-        bundle.linux["resources"] |= {
-            "memory": {"limit": 64 * MB, "reservation": 32 * MB},
-            "cpu": {"shares": 512, "quota": 33333, "period": 100000, "cpus": "0"},
-            "pids": {"limit": 33},
-        }
-        files = {
-            "memory/memory.limit_in_bytes": str(64 * MB),
-            "memory/memory.soft_limit_in_bytes": str(32 * MB),
-            "cpu/cpu.shares": "512",
-            "cpu/cpu.cfs_quota_us": "33333",  # not the 34 % that systemd makes of it
-            "cpuset/cpuset.cpus": "0",
-            "pids/pids.max": "33",
-        }
-    paths = " ".join(f"/sys/fs/cgroup/{file}" for file in files)
-    done = oci("run", "-b", bundle.write("sh", "-c", f"cat {paths}"), name)
+    script = "; ".join(f"cat /sys/fs/cgroup/{file}" for file in files)
+    done = oci("run", "-b", bundle.write("sh", "-c", script), name)
 
-    assert done.stdout.split() == [*files.values()], done.stderr
+    assert done.stdout.splitlines() == [*files.values()], done.stderr
+
+
+def test_container_with_a_user_namespace_is_moved_into_its_scope(
+    bundle: Bundle, oci: Inside, name: str
+) -> None:
+    unit = place_in(bundle, name)
+    mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    bundle.linux["namespaces"].append({"type": "user"})
+    bundle.linux.update(uidMappings=mapping, gidMappings=mapping)
+    # Kernel: /proc is covered in part on that machine, so no new one may be mounted there.
+    bundle.linux.pop("sysctl", None)
+    bundle.spec["mounts"] = [m for m in bundle.spec["mounts"] if m["destination"] == "/dev"]
+    for directory in (bundle.directory, *bundle.directory.parents):
+        if directory.is_relative_to(oci.host.directory):
+            directory.chmod(0o755)
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("start", name, check=True)
+    process = f"/proc/{oci.state(name)['pid']}"
+    seen = oci.host("cat", f"{process}/cgroup", f"{process}/uid_map", check=True).stdout
+
+    assert f"0::/system.slice/{unit}\n" in seen
+    assert "100000" in seen
 
 
 def test_run_returns_the_code_and_leaves_no_unit(bundle: Bundle, oci: Inside, name: str) -> None:
@@ -336,21 +375,40 @@ def test_reload_of_systemd_takes_no_device_rule_away(
     assert "/dev/null" not in done.stderr
 
 
-@pytest.mark.host("memory on v1")
-@pytest.mark.parametrize("host", [HYBRID], indirect=True)
+V2_WITH_MEMORY = pytest.param("v2", marks=pytest.mark.host("memory on v2"))
+
+
+@pytest.mark.parametrize("host", [HYBRID, V2_WITH_MEMORY], indirect=True)
 def test_update_tells_systemd_and_writes_what_it_rounds(
     bundle: Bundle, oci: Inside, name: str
 ) -> None:
+    is_v2 = oci.host.shape == "v2"
     unit = place_in(bundle, name)
     oci.create(bundle.write("sleep", "60"), name)
     words = ["--memory", str(64 * MB), "--cpu-quota", "33333", "--cpu-period", "100000"]
     oci("update", *words, "--pids-limit", "44", name, check=True)
     shown = oci.host.unit(unit)
-    quota = oci.host("cat", f"/sys/fs/cgroup/cpu/system.slice/{unit}/cpu.cfs_quota_us").stdout
+    file = f"{unit}/cpu.max" if is_v2 else f"{unit}/cpu.cfs_quota_us"
+    place = "/sys/fs/cgroup" if is_v2 else "/sys/fs/cgroup/cpu"
+    quota = oci.host("cat", f"{place}/system.slice/{file}").stdout
 
-    assert (shown["MemoryLimit"], shown["TasksMax"]) == (str(64 * MB), "44")
-    assert shown["CPUQuotaPerSecUSec"] == "340ms"
-    assert quota == "33333\n"
+    assert shown["MemoryMax" if is_v2 else "MemoryLimit"] == str(64 * MB)
+    assert (shown["TasksMax"], shown["CPUQuotaPerSecUSec"]) == ("44", "340ms")
+    assert quota.split()[0] == "33333"
+
+
+def test_update_that_is_refused_leaves_the_unit_as_it_was(
+    bundle: Bundle, oci: Inside, name: str
+) -> None:
+    unit = place_in(bundle, name)
+    oci.create(bundle.write("sleep", "60"), name)
+    before = oci.host.unit(unit)
+    bad = {"pids": {"limit": 44}, "unified": {"hugetlb.2MB.max": "many"}}
+    (oci.root / "bad.json").write_text(json.dumps(bad))
+    done = oci("update", "--resources", oci.root / "bad.json", name)
+
+    assert done.returncode == 1
+    assert oci.host.unit(unit)["TasksMax"] == before["TasksMax"]
 
 
 def test_annotation_becomes_a_property(bundle: Bundle, oci: Inside, name: str) -> None:
@@ -461,6 +519,36 @@ def test_create_killed_while_it_waits_for_systemd_leaves_what_delete_removes(
 def only_child(pid: int) -> int:
     """Return the process that nsenter has started."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def test_podman_runs_containers_in_scopes(bundle: Bundle, oci: Inside, directory: Path) -> None:
+    """With the manager systemd it asks for cgroupsPath machine.slice:libpod:ID."""
+    places = [
+        ("--root", "r"),
+        ("--runroot", "rr"),
+        ("--tmpdir", "t"),
+        ("--network-config-dir", "n"),
+    ]
+    podman = ["env", "HOME=/tmp", "podman", *(w for o, n in places for w in (o, directory / n))]
+    podman += ["--cgroup-manager", "systemd", "--events-backend", "none", "--runtime", oci.program]
+    limits = ["--memory", "64m", "--pids-limit", "77"]
+    if not has_memory(oci.host):
+        limits = ["--pids-limit", "0"]
+    words = ["run", "--detach", "--network", "none", "--name", "box", *limits]
+    oci.host(*podman, *words, "--rootfs", bundle.rootfs, "sleep", "60", check=True)
+    try:
+        listed = oci.host.systemctl("list-units", "--no-legend", "libpod-*.scope")
+        unit = next(w for w in listed.split() if w.startswith("libpod-") and "conmon" not in w)
+        shown = oci.host.unit(unit)
+        assert shown["ControlGroup"] == f"/machine.slice/{unit}"
+        assert not has_memory(oci.host) or shown["TasksMax"] == "77"
+        assert "uid=0" in oci.host(*podman, "exec", "box", "id", check=True).stdout
+    finally:
+        oci.host(*podman, "rm", "--force", "--time", "0", "box", check=True)
+    deadline = time.monotonic() + 10  # conmon cleans up, and ends, behind it
+    while left_of(oci.host, "libpod-"):
+        assert time.monotonic() < deadline, left_of(oci.host, "libpod-")
+        time.sleep(0.05)
 
 
 def test_driver_is_refused_where_systemd_does_not_run(
