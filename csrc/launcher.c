@@ -379,7 +379,8 @@ int main(void)
         leave_created(&launch);
     check_child(&launch);
     report_start(&launch);
-    if (launch.plan->mode == MODE_DETACH)
+    bool follows = launch.plan->options & LAUNCH_FOLLOW;
+    if (launch.plan->mode == MODE_DETACH || (follows && launch.client_fd < 0))
         _exit(0);
     if (launch.plan->options & LAUNCH_DETACHED)
         client_lost(&launch);
