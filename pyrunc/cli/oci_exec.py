@@ -40,12 +40,14 @@ def _execute(call: Call, options: ExecOptions) -> int:
     if options.detach:
         exec_process.execute(directory, options)
         return 0
-    from ..engine.terminal import window_size
     from ..engine.wait import SignalPipe, attach
 
+    if options.terminal or options.process_file:
+        from ..engine.terminal import window_size
+
+        options = options.replace(terminal_size=window_size(0))
     with SignalPipe() as signals:  # what comes before the process is there waits in the pipe
-        chosen = options.replace(terminal_size=window_size(0))
-        launch, has_terminal = exec_process.execute(directory, chosen)
+        launch, has_terminal = exec_process.execute(directory, options)
         ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
         launch.wait()
     return ended.code

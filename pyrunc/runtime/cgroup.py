@@ -261,7 +261,7 @@ def _set_frozen(cgroups: ContainerCgroups, *, frozen: bool) -> bool:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""

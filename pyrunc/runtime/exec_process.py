@@ -14,7 +14,7 @@ from ..errors import InvalidInput, InvalidState, NotFound, PyruncError
 from ..kernel import launcher
 from ..kernel.launch_plan import Job
 from ..kernel.namespaces import CLONE_FLAGS
-from ..kernel.probe import probe
+from ..kernel.probe import find_resctrl, probe
 from . import seccomp
 from .bundle import parse_config, read_config, with_home
 from .cgroup import ContainerCgroups
@@ -69,35 +69,39 @@ class _Entry:
         self.state = state
         self.options = options
         self.mode = "detach" if options.detach else "run"
-        self._opened: list[int] = []
+        self.descriptors = options.passed.numbers()
+        self.pidfd_socket = -1
         self.agent_fd = -1
+        self._opened: list[int] = []
 
     def enter(self) -> Launch:
         """Check, compile, launch and hand over."""
-        container_fd = self._open(_open_container(self.state))
-        descriptors = {CONTAINER_DESCRIPTOR: container_fd} | self.options.passed.numbers()
+        self.descriptors[CONTAINER_DESCRIPTOR] = self._open(_open_container(self.state))
         spec = parse_config(read_config(self.directory.path))
         spec["process"] = process = requested_process(spec, self.options)
         check_terminal(process, self.options)
-        facts = probe()
+        facts = _facts(spec)
         validate_process(spec, facts)
         process["env"] = self._environment(process)
         if process.get("terminal") and not self.options.detach:
             self.mode = "monitor"
-        if not _has_mount_namespace(spec):
-            descriptors[ROOT_DESCRIPTOR] = self._open(_open_root(self.state))
         plan = compile_exec_plan(spec, facts, self._context(spec, facts))
-        pidfd_socket = -1
+        if ROOT_DESCRIPTOR in plan.descriptors:
+            self.descriptors[ROOT_DESCRIPTOR] = self._open(_open_root(self.state))
+        self._connect(spec)
+        return self._launch(spec, plan)
+
+    def _connect(self, spec: dict[str, Any]) -> None:
+        """Connect to the sockets where others wait for what this process will have."""
         if self.options.console_socket:
             console = connect(self.options.console_socket, "console socket")
-            descriptors["console"] = self._open(console)
+            self.descriptors["console"] = self._open(console)
         if self.options.pidfd_socket:
-            pidfd_socket = self._open(connect(self.options.pidfd_socket, "pidfd socket"))
+            self.pidfd_socket = self._open(connect(self.options.pidfd_socket, "pidfd socket"))
         if notifies((spec.get("linux") or {}).get("seccomp") or {}):
             from .seccomp_listener import connect_agent
 
             self.agent_fd = self._open(connect_agent(spec))
-        return self._launch(spec, plan, descriptors, pidfd_socket)
 
     def close(self) -> None:
         """Close what only the launch needed."""
@@ -138,13 +142,7 @@ class _Entry:
             return None
         return seccomp.program(profile, frozenset(), facts, f"{self.directory.root}/.seccomp")
 
-    def _launch(
-        self,
-        spec: dict[str, Any],
-        plan: LaunchPlan,
-        descriptors: dict[str, int],
-        pidfd_socket: int,
-    ) -> Launch:
+    def _launch(self, spec: dict[str, Any], plan: LaunchPlan) -> Launch:
         job = Job(
             container_id=self.state.container_id,
             mode=self.mode,
@@ -152,7 +150,7 @@ class _Entry:
             interactive=self.mode == "monitor",
             follows=True,
         )
-        launch = launcher.start(plan, job, descriptors)
+        launch = launcher.start(plan, job, self.descriptors)
         try:
             started = await_started(launch, plan, lambda one: self._hand_over(spec, launch, one))
         except PyruncError:
@@ -163,8 +161,8 @@ class _Entry:
         try:
             if self.options.pid_file:
                 write_pid_file(self.options.pid_file, started.pid)
-            if pidfd_socket >= 0:
-                send_descriptor(pidfd_socket, launch.pidfd, b"setns")
+            if self.pidfd_socket >= 0:
+                send_descriptor(self.pidfd_socket, launch.pidfd, b"setns")
         except BaseException:
             launch.signal(SIGKILL)
             raise
@@ -180,6 +178,13 @@ class _Entry:
         except PyruncError:
             launch.abandon()
             raise
+
+
+def _facts(spec: dict[str, Any]) -> HostFacts:
+    facts = probe()
+    if (spec.get("linux") or {}).get("intelRdt"):
+        return facts.replace(resctrl=find_resctrl())
+    return facts
 
 
 def chosen_cgroups(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from ..kernel.launch_plan import CLONE, HOST, LaunchPlan, Step
 from ..oci.record import Record
+from .intel_rdt import join_steps, resctrl_group
 from .plan_context import CONSOLE_DESCRIPTOR, LaunchContext
 from .plan_identity import label_steps, oom_score_steps, process_steps
 from .plan_namespaces import CLONE_NEWPID, CLONE_NEWUSER, FLAGS
@@ -68,6 +69,7 @@ def compile_exec_plan(spec: dict[str, Any], facts: HostFacts, context: ExecConte
             Step(kind="die-with-parent"),
             Step(kind="new-session"),
             *(Step(kind="join-cgroup", path=f"{path}/tasks") for path in _v1(context.cgroups)),
+            *join_steps(resctrl_group(spec, facts, context.container_id)),
             *_affinity(affinity.get("final")),
             *oom_score_steps(process, facts),
             *label_steps(process, facts),

@@ -502,3 +502,32 @@ def test_launch_is_a_descriptor_to_poll(root: Path) -> None:
     poll.register(launch, select.POLLIN)
     assert poll.poll(5000)
     assert finish(launch).code == 0
+
+
+# -- a client that is followed --------------------------------------------------------------------
+
+
+def letting_go(root: Path) -> list[Step]:
+    """Return a launch whose process outlives the launcher, as that of an exec does."""
+    *steps, last = simple(root)
+    return [*steps, Step(kind="let-go"), last]
+
+
+@pytest.mark.parametrize("mode", ["run", "detach"])
+def test_launcher_leaves_with_the_client_that_it_follows(root: Path, mode: str) -> None:
+    launch = begin(letting_go(root), ["sleep", "60"], Job(mode=mode, follows=True))
+    started = until_started(launch)
+    launch.close()
+    try:
+        assert launch.wait() == 0
+        assert not pidfd.has_ended(started.pid, started.start_time)
+    finally:
+        pidfd.send_signal(started.pid, started.start_time, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("_", range(10))
+def test_launcher_leaves_with_a_client_that_never_hears_of_the_start(root: Path, _: int) -> None:
+    launch = begin(simple(root), ["sleep", "60"], Job(mode="run", follows=True))
+    time.sleep(_ / 1000)
+    launch.close()
+    launch.wait()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 from os import SCHED_BATCH
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 import pytest
 
 from pyrunc.kernel.cgroup_layout import read_layout
+from tests.harness.engine import SOURCE
 
 from .exec_box import Box, box, fields_of
 from .oci import Runtime
+from .test_hot_imports import ALLOWED, foreign
 
 __all__ = ["box"]
 
@@ -539,3 +543,33 @@ def test_container_whose_root_was_moved_is_entered_at_its_root(box: Box) -> None
     box.oci("start", box.name, check=True)
     root = box.output("stat", "-c", "%i", "/", "/..").split()
     assert root == [str(box.bundle.rootfs.stat().st_ino)] * 2
+
+
+# -- start-up --------------------------------------------------------------------------------
+
+CODE = """
+import sys
+sys.path += sys.argv.pop(1).split("\\n")
+from pyrunc.cli.oci import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--detach", "--process"], ["-u", "1:1", "-e", "A=b"]])
+def test_only_the_pinned_modules_are_imported(box: Box, flags: list[str]) -> None:
+    """Health checks are exec after exec: the list is that of `run`."""
+    path = box.start().described(args=["true"])
+    if "--process" in flags:
+        flags = [*flags, path]
+    site = next(path for path in sys.path if path.endswith("-packages"))
+    interpreter = [sys.executable, "-I", "-S", "-X", "utf8", "-X", "importtime", "-c", CODE]
+    done = subprocess.run(
+        [*interpreter, f"{SOURCE}\n{site}", *box.line(*flags, "--", "true")[1:]],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
+    assert foreign(modules - {"package"}) - ALLOWED == set()
