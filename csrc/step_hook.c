@@ -112,6 +112,8 @@ static _Noreturn void execute_hook(const struct child *child, const struct step 
     syscall(SYS_setsid);
     for (int fd = 0; fd < 3 && result >= 0; fd++)
         result = sys_result(syscall(SYS_dup3, stdio[fd], fd, 0));
+    if (*hook->directory) /* before the pivot: the container's umask is not set yet */
+        syscall(SYS_umask, 022);
     if (result >= 0 && *hook->directory)
         result = sys_result(syscall(SYS_chdir, hook->directory));
     if (result >= 0)

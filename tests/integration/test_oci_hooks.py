@@ -531,21 +531,17 @@ def test_container_without_hooks_is_not_attended(bundle: Bundle, oci: Runtime, n
 def test_killed_create_ends_the_launch_while_its_hook_runs(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
-    ready = bundle.directory / "ready"
-    hook(bundle, "createRuntime", f"#!/bin/sh\n/bin/touch {ready}\nexec /bin/sleep 30\n")
-    line = [oci.program, "--root", oci.root, "create", "-b", bundle.write("sleep", "60"), name]
-    process = subprocess.Popen([*map(str, line)], stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + 10
-    while not ready.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    hooks = subprocess.run(["pgrep", "-P", str(process.pid), "-x", "sleep"], capture_output=True)
+    ready = hook_that_waits(bundle, "createRuntime")
+    process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
+    path = bundle.spec["hooks"]["createRuntime"][0]["path"]
+    found = subprocess.run(["pgrep", "-f", path], capture_output=True, text=True, check=True)
     process.kill()
-    process.wait()
+    process.communicate()
+    deadline = time.monotonic() + 10
     while cgroups_named(name):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(int(hooks.stdout), signal.SIGKILL)
+    os.killpg(int(found.stdout), signal.SIGKILL)
     assert oci.state(name)["status"] == "stopped"
     oci("delete", "--force", name, check=True)
     assert nothing_left(oci, name)
@@ -681,3 +677,10 @@ def test_hooks_of_a_bundle_are_explained(bundle: Bundle, directory: Path) -> Non
         "timeout_seconds=3",
     ):
         assert words in done.stdout
+
+
+def test_create_container_hook_has_a_umask(bundle: Bundle, oci: Runtime, name: str) -> None:
+    made = bundle.directory / "made"
+    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {made}\n")
+    oci.create(bundle.write("sleep", "60"), name)
+    assert made.stat().st_mode & 0o777 == 0o644
