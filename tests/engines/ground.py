@@ -98,8 +98,10 @@ class Ground:
             env=self.environment,
         )
         with process:
-            yield process
-            process.kill()
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def on_terminal(self, *words: str | Path, typed: str) -> tuple[int, str]:
         """Run a command on a terminal of 30 lines and 100 columns, type, and read to its end."""

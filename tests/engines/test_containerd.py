@@ -15,7 +15,7 @@ from tests.engines.ground import Completed, Ground, wait_for
 from tests.engines.runtime import runtime
 
 IMAGE = "docker.io/library/busybox:latest"
-TRAPS = "trap 'echo got TERM; exit 9' TERM; while :; do sleep 0.1; done"
+TRAPS = "trap 'echo got TERM; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
 
 
 class Containerd:
@@ -131,13 +131,12 @@ def test_kill_sends_the_signal_and_stops(containerd: Containerd) -> None:
     options: list[str | Path] = ["--rm", "--runc-binary", runtime()]
     words = containerd.argv("run", *options, IMAGE, "one", "sh", "-c", TRAPS)
     with containerd.ground.background(*words) as attached:
-        assert wait_for(lambda: containerd.status("one") == "RUNNING")
-        assert wait_for(lambda: len(pids(containerd, "one")) == 2)
+        assert attached.stdout is not None
+        assert attached.stdout.readline() == b"ready\n"
 
         containerd("task", "kill", "--signal", "SIGTERM", "one")
 
         assert attached.wait(20) == 9
-        assert attached.stdout is not None
         assert attached.stdout.read() == b"got TERM\n"
 
 
@@ -158,7 +157,7 @@ def pids(containerd: Containerd, name: str) -> list[int]:
 
 
 def test_ps_lists_every_process(containerd: Containerd) -> None:
-    containerd.start("one", "sh", "-c", "sleep 300 & exec sleep 1000")
+    containerd.start("one", "sh", "-c", "/bin/sleep 300 & exec /bin/sleep 1000")
     assert wait_for(lambda: len(pids(containerd, "one")) == 2)
 
     commands = {
@@ -166,7 +165,7 @@ def test_ps_lists_every_process(containerd: Containerd) -> None:
         for pid in pids(containerd, "one")
     }
 
-    assert commands == {"sleep 300", "sleep 1000"}
+    assert commands == {"/bin/sleep 300", "/bin/sleep 1000"}
 
 
 def test_pause_stops_time_and_resume_goes_on(containerd: Containerd) -> None:

@@ -17,7 +17,12 @@ RUN = ["run", "--rm", "--runtime", NAME]
 DETACHED = ["run", "--detach", "--runtime", NAME]
 SLEEP = ["busybox", "sleep", "1000"]
 # PID 1 ignores signals that it does not handle.
-TRAPS = "trap 'echo got TERM; exit 9' TERM; trap 'echo got USR1' USR1; while :; do sleep 0.1; done"
+TRAPS = """
+trap 'echo got TERM; exit 9' TERM
+trap 'echo got USR1' USR1
+echo ready
+while :; do sleep 0.1; done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +118,7 @@ def test_exec_on_a_terminal(docker: Docker) -> None:
 
 def test_detached_exec_outlives_its_client(docker: Docker) -> None:
     docker(*DETACHED, "--name", "one", *SLEEP)
-    docker("exec", "--detach", "one", "sh", "-c", "sleep 0.3; echo done >/tmp/note; sleep 500")
+    docker("exec", "--detach", "one", "sh", "-c", "sleep 0.3; echo done >/tmp/note; exec sleep 500")
 
     assert wait_for(lambda: docker("exec", "one", "cat", "/tmp/note", code=None).stdout == "done\n")
     assert "sleep 500" in docker.output("top", "one", "-o", "pid,args")
@@ -122,23 +127,23 @@ def test_detached_exec_outlives_its_client(docker: Docker) -> None:
 def test_stop_asks_before_it_kills(docker: Docker) -> None:
     docker(*DETACHED, "--name", "asks", "busybox", "sh", "-c", TRAPS)
     docker(*DETACHED, "--name", "deaf", *SLEEP)
-    assert wait_for(lambda: "sleep" in docker.output("top", "asks"))
+    assert wait_for(lambda: docker.output("logs", "asks") == "ready")
 
     docker("stop", "--time", "10", "asks")
     docker("stop", "--time", "1", "deaf")
 
-    assert docker.output("logs", "asks") == "got TERM"
+    assert docker.output("logs", "asks") == "ready\ngot TERM"
     assert docker.inspect("asks")["State"]["ExitCode"] == 9
     assert docker.inspect("deaf")["State"]["ExitCode"] == 137
 
 
 def test_kill_sends_the_signal(docker: Docker) -> None:
     docker(*DETACHED, "--name", "one", "busybox", "sh", "-c", TRAPS)
-    assert wait_for(lambda: "sleep" in docker.output("top", "one"))
+    assert wait_for(lambda: docker.output("logs", "one") == "ready")
 
     docker("kill", "--signal", "USR1", "one")
 
-    assert wait_for(lambda: docker.output("logs", "one") == "got USR1")
+    assert wait_for(lambda: docker.output("logs", "one") == "ready\ngot USR1")
     docker("kill", "one")
     docker.wait_for("one", "exited")
     assert docker.inspect("one")["State"]["ExitCode"] == 137
@@ -255,7 +260,7 @@ def test_health_check_is_run(docker: Docker) -> None:
 
 
 def test_pid_host_sees_the_host_and_ends_with_all_its_processes(docker: Docker) -> None:
-    script = "sleep 300 & sleep 301 & exec sleep 1000"
+    script = "/bin/sleep 300 & /bin/sleep 301 & exec /bin/sleep 1000"
     docker(*DETACHED, "--name", "one", "--pid", "host", "busybox", "sh", "-c", script)
     assert wait_for(lambda: "sleep 301" in docker.output("exec", "one", "ps"))
     assert "dockerd" in docker.output("exec", "one", "ps")
@@ -267,7 +272,7 @@ def test_pid_host_sees_the_host_and_ends_with_all_its_processes(docker: Docker) 
 
 def test_init_reaps_and_passes_signals_on(docker: Docker) -> None:
     docker(*DETACHED, "--name", "one", "--init", "busybox", "sh", "-c", TRAPS)
-    assert wait_for(lambda: "sleep" in docker.output("top", "one"))
+    assert wait_for(lambda: docker.output("logs", "one") == "ready")
 
     docker("stop", "--time", "10", "one")
 

@@ -14,7 +14,12 @@ from tests.engines.podman import Podman
 from tests.engines.runtime import NAME, runtime
 
 SLEEP = ["busybox", "sleep", "1000"]
-TRAPS = "trap 'echo got TERM; exit 9' TERM; trap 'echo got USR1' USR1; while :; do sleep 0.1; done"
+TRAPS = """
+trap 'echo got TERM; exit 9' TERM
+trap 'echo got USR1' USR1
+echo ready
+while :; do sleep 0.1; done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -143,23 +148,23 @@ def test_exec_hands_descriptors_on(podman: Podman) -> None:
 def test_stop_asks_before_it_kills(podman: Podman) -> None:
     podman.run("--detach", "--name", "asks", "busybox", "sh", "-c", TRAPS)
     podman.run("--detach", "--name", "deaf", *SLEEP)
-    assert wait_for(lambda: "sleep" in podman.output("top", "asks"))
+    assert wait_for(lambda: podman.output("logs", "asks") == "ready")
 
     podman("stop", "--time", "10", "asks")
     podman("stop", "--time", "1", "deaf")
 
-    assert podman.output("logs", "asks") == "got TERM"
+    assert podman.output("logs", "asks") == "ready\ngot TERM"
     assert podman.inspect("asks")["State"]["ExitCode"] == 9
     assert podman.inspect("deaf")["State"]["ExitCode"] == 137
 
 
 def test_kill_sends_the_signal(podman: Podman) -> None:
     start(podman, "busybox", "sh", "-c", TRAPS)
-    assert wait_for(lambda: "sleep" in podman.output("top", "one"))
+    assert wait_for(lambda: podman.output("logs", "one") == "ready")
 
     podman("kill", "--signal", "USR1", "one")
 
-    assert wait_for(lambda: podman.output("logs", "one") == "got USR1")
+    assert wait_for(lambda: podman.output("logs", "one") == "ready\ngot USR1")
     podman("kill", "one")
     podman.wait_for("one", "exited")
     assert podman.inspect("one")["State"]["ExitCode"] == 137
@@ -255,7 +260,7 @@ def test_health_check_is_run(podman: Podman) -> None:
 
 
 def test_pid_host_sees_the_host_and_ends_with_all_its_processes(podman: Podman) -> None:
-    script = "sleep 300 & sleep 301 & exec sleep 1000"
+    script = "/bin/sleep 300 & /bin/sleep 301 & exec /bin/sleep 1000"
     start(podman, "--pid", "host", "busybox", "sh", "-c", script)
     assert wait_for(lambda: "sleep 301" in podman.output("exec", "one", "ps"))
     assert "conmon" in podman.output("exec", "one", "ps")
@@ -313,7 +318,7 @@ def test_user_namespace_maps_root(podman: Podman) -> None:
 def test_init_reaps_and_passes_signals_on(podman: Podman) -> None:
     init = ["--init", "--init-path", "/usr/bin/tini-static"]
     start(podman, *init, "busybox", "sh", "-c", TRAPS)
-    assert wait_for(lambda: "sleep" in podman.output("top", "one"))
+    assert wait_for(lambda: podman.output("logs", "one") == "ready")
 
     podman("stop", "--time", "10", "one")
 
