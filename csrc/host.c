@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include "parent.h"
+#include "small_file.h"
 
 #include <linux/bpf.h>
 #include <linux/if.h>
@@ -10,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_MESSAGE_BYTES = 4096, PROC_PATH_BYTES = 64 };
+enum { DELEGATE_BYTES = 2048, MAX_MESSAGE_BYTES = 4096, PROC_PATH_BYTES = 64 };
+
+static const char delegated[] = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
 
 static bool is_removed_at_end(const struct plan *plan, const char *path)
 {
@@ -87,6 +90,30 @@ static int attach_device_program(struct launch *launch, const struct step *step)
         close(program_fd);
     }
     close(cgroup_fd);
+    return result;
+}
+
+/* The container's user may make groups below and move processes there, not change the limits: only
+ * what the kernel lists as safe to give away, and what is there (cgroups(7), "Cgroup delegation").
+ */
+static int give_cgroup(struct launch *launch, const struct step *step)
+{
+    char names[DELEGATE_BYTES];
+    const char *path = plan_string(launch->plan, step->path);
+    int directory_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory_fd < 0)
+        return -errno;
+    if (!*read_small("/sys/kernel/cgroup", "delegate", names, sizeof names))
+        memcpy(names, delegated, sizeof delegated);
+    int result = fchownat(directory_fd, "", (uid_t)step->a, (gid_t)-1, AT_EMPTY_PATH);
+    for (char *rest, *name = strtok_r(names, "\n", &rest); result == 0 && name;
+         name = strtok_r(NULL, "\n", &rest)) {
+        result = fchownat(directory_fd, name, (uid_t)step->a, (gid_t)-1, AT_SYMLINK_NOFOLLOW);
+        if (result < 0 && errno == ENOENT)
+            result = 0;
+    }
+    result = result < 0 ? -errno : 0;
+    close(directory_fd);
     return result;
 }
 
@@ -198,6 +225,7 @@ int run_host_step(struct launch *launch, const struct step *step)
         [STEP_MAKE_CGROUP] = make_cgroup,
         [STEP_WRITE_CGROUP] = write_cgroup,
         [STEP_ATTACH_DEVICE_PROGRAM] = attach_device_program,
+        [STEP_GIVE_CGROUP] = give_cgroup,
         [STEP_JOIN_MONITOR_CGROUP] = join_monitor_cgroup,
         [STEP_JOIN_NAMESPACE] = join_host_namespace,
         [STEP_SET_CPU_AFFINITY] = set_own_cpu_affinity,

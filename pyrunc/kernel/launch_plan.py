@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "make-cgroup": "make cgroup",
     "write-cgroup": "write cgroup limit",  # path, data
     "attach-device-program": "attach device program to cgroup",  # path, data=eBPF instructions
+    "give-cgroup": "give cgroup to its user",  # path, a=uid on the host
     "join-monitor-cgroup": "move the monitor to cgroup",  # path of tasks or cgroup.procs: "0"
     "join-namespace": "join namespace",  # path or fd, a=CLONE_NEW* type; host or child stage
     # fd=where it goes, path=source, a=MOUNT_ATTR_* of the top mount, b=of the whole tree; the one

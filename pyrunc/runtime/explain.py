@@ -327,6 +327,7 @@ def _memory_policy(step: Step) -> Arguments:
 
 _DECODERS: dict[str, Callable[[Step], Arguments]] = {
     "write-cgroup": _value,
+    "give-cgroup": lambda step: {"uid": step.a},
     "attach-device-program": lambda step: {"instructions": len(step.data) // 8},
     "join-namespace": _namespaces,
     "map-mount": _mapped,

@@ -12,6 +12,7 @@ from ..kernel.launch_plan import CLONE, CREATE_FILE, HOST, OPTIONAL, PARENT, Lau
 from ..oci.network_messages import LOOPBACK_UP
 from .cgroup import MONITORS, ContainerCgroups, container_cgroups
 from .cgroup_limits import limit_steps, refuse_limits
+from .cgroup_owner import owner_steps
 from .intel_rdt import group_steps, join_steps, resctrl_group
 from .plan_context import (
     CONSOLE_DESCRIPTOR,
@@ -64,7 +65,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
     resctrl = resctrl_group(spec, facts, context.container_id)
     return LaunchPlan(
         steps=(
-            *_host_steps(linux, facts, cgroups, context),
+            *_host_steps(spec, facts, cgroups, context),
             *group_steps(resctrl),
             *map_steps(spec),
             *(move for move in _moves(context) if move.path),
@@ -95,9 +96,10 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
 
 
 def _host_steps(
-    linux: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups, context: LaunchContext
+    spec: dict[str, Any], facts: HostFacts, cgroups: ContainerCgroups, context: LaunchContext
 ) -> list[Step]:
     """Make the cgroups and write all limits: nobody may run in them before."""
+    linux = spec.get("linux") or {}
     if not context.has_cgroups:
         refuse_limits(linux.get("resources") or {})
         return []
@@ -105,6 +107,7 @@ def _host_steps(
         return []  # systemd makes them, around a process; the launcher stays where it is
     steps = [Step(kind="make-cgroup", stage=HOST, path=path) for path in cgroups.all()]
     steps += limit_steps(linux.get("resources") or {}, facts, cgroups)
+    steps += owner_steps(spec, facts, cgroups)
     if context.with_monitor:
         steps += _monitor_steps(facts)
     return steps

@@ -30,6 +30,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         "cgroup v2 has no device files: a small program decides each open and mknod",
         "bpf(2) BPF_PROG_TYPE_CGROUP_DEVICE",
     ),
+    "give-cgroup": (
+        "the container may write to its cgroup, so its user may make groups below; the limits stay"
+        " root's",
+        'runtime-spec config-linux.md "Cgroup ownership"',
+    ),
     "join-monitor-cgroup": (
         "the monitor leaves its caller's session, so that a log-out or the session's limits do not"
         " end it",

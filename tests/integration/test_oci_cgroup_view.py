@@ -79,6 +79,26 @@ def test_v2_is_the_container_s_own_root(bundle: Bundle, *, is_writable: bool) ->
 
 
 @pytest.mark.host("cgroup v2")
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_v2_belongs_to_the_container_s_user_if_it_may_write(
+    bundle: Bundle, *, is_writable: bool
+) -> None:
+    mount = next(m for m in bundle.spec["mounts"] if m["type"] == "cgroup")
+    mount |= {"source": "cgroup", "options": ["nosuid", "rw" if is_writable else "ro"]}
+    bundle.linux["namespaces"].append({"type": "user"})
+    for key in ("uidMappings", "gidMappings"):
+        bundle.linux[key] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    bundle.spec["process"]["user"] = {"uid": 7, "gid": 7}
+    bundle.linux["sysctl"] = {}
+    subprocess.run(["chown", "-R", "100000:100000", bundle.rootfs], check=True)
+    bundle.directory.chmod(0o755)
+    script = "cd /sys/fs/cgroup; stat -c '%u' . cgroup.procs cgroup.max.depth; mkdir a && echo made"
+    done = run(without_pids(bundle), ONLY_V2, script)
+    owners = ["7", "7", "65534", "made"] if is_writable else ["65534"] * 3
+    assert done.stdout.split() == owners, done.stderr
+
+
+@pytest.mark.host("cgroup v2")
 def test_v2_without_a_cgroup_namespace_shows_the_hosts_tree(bundle: Bundle) -> None:
     share_cgroup_namespace(bundle)
     name = bundle.directory.name
