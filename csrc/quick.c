@@ -20,7 +20,7 @@
 enum { ID_LIMIT = 1024 };
 
 struct call {
-    const char *root, *log, *log_format, *rootless, *criu, *verb, *id, *argument;
+    const char *root, *log, *log_format, *rootless, *manager, *criu, *verb, *id, *argument;
     bool force;
 };
 
@@ -32,7 +32,7 @@ static const char **option_place(struct call *call, const char *name, size_t len
         const char **place;
     } options[] = {
         {"root", &call->root},         {"log", &call->log},   {"log-format", &call->log_format},
-        {"rootless", &call->rootless}, {"criu", &call->criu},
+        {"rootless", &call->rootless}, {"criu", &call->criu}, {"cgroup-manager", &call->manager},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0)
@@ -44,12 +44,10 @@ static const char **option_place(struct call *call, const char *name, size_t len
  * Which driver made the cgroups is recorded, so the flag for systemd's says nothing here. */
 static char **read_globals(char **words, struct call *call)
 {
-    while (*words && **words == '-') {
+    for (; *words && **words == '-'; words++) {
         const char *name = *words + (strncmp(*words, "--", 2) == 0 ? 2 : 1);
-        if (strcmp(name, "systemd-cgroup") == 0) {
-            words++;
+        if (strcmp(name, "systemd-cgroup") == 0)
             continue;
-        }
         size_t length = strcspn(name, "=");
         const char **place = option_place(call, name, length);
         if (!place)
@@ -57,7 +55,6 @@ static char **read_globals(char **words, struct call *call)
         *place = name[length] == '=' ? name + length + 1 : *++words;
         if (!*place)
             return NULL;
-        words++;
     }
     return *words ? words : NULL;
 }
@@ -94,9 +91,10 @@ static bool is_one_of(const char *text, const char *const *words, size_t count)
 static bool is_plain(const struct call *call)
 {
     static const char *const formats[] = {"", "text", "json"}, *const nots[] = {"auto", "false"};
+    static const char *const managers[] = {"cgroupfs", "systemd", "disabled"};
     static const char *const verbs[] = {"start", "kill", "state", "delete"};
     return is_one_of(call->verb, verbs, 4) && is_one_of(call->log_format, formats, 3) &&
-           is_one_of(call->rootless, nots, 2);
+           is_one_of(call->rootless, nots, 2) && is_one_of(call->manager, managers, 3);
 }
 
 /* The name of one directory, as check_id() of container_state.py has it. */
@@ -202,7 +200,12 @@ static bool is_plain_root(const char *root)
 
 int serve_quickly(int argc, char **argv)
 {
-    struct call call = {.root = "", .log = "", .log_format = "", .rootless = "auto", .criu = ""};
+    struct call call = {.root = "",
+                        .log = "",
+                        .log_format = "",
+                        .criu = "",
+                        .rootless = "auto",
+                        .manager = "cgroupfs"};
     char **words = argc > 1 && geteuid() == 0 ? read_globals(argv + 1, &call) : NULL;
 
     if (!words || !read_rest(words, &call) || !is_plain(&call) || !is_id(call.id) ||

@@ -39,6 +39,7 @@ struct container {
     const char *cgroups[MAX_CGROUPS];
     size_t cgroup_count;
     bool has_pid_namespace;
+    bool is_attended; /* start and delete have more to do: hooks, readiness to wait for */
 };
 
 /* quick.c: the exit code, or -1 for what Python has to do. */

@@ -106,6 +106,19 @@ static bool take_cgroups(char **at, struct container *container)
     return take(at, "]");
 }
 
+/* What some commands may ignore. */
+static bool take_detail(char **at, struct container *container)
+{
+    if (take(at, "\"new_keyring\":false"))
+        return true;
+    if (take(at, "\"has_pid_namespace\":false")) {
+        container->has_pid_namespace = false;
+        return true;
+    }
+    container->is_attended = true;
+    return take(at, "\"attended\":true") || take(at, "\"notifies\":true");
+}
+
 /* One name and its value.  Only what differs from the default is in the file. */
 static bool take_field(char **at, struct container *container)
 {
@@ -127,10 +140,7 @@ static bool take_field(char **at, struct container *container)
         return container->cgroup_count == 0 && take_cgroups(at, container);
     if (take(at, "\"scope\":"))
         return take_value(at, &container->scope);
-    if (!take(at, "\"has_pid_namespace\":false"))
-        return false;
-    container->has_pid_namespace = false;
-    return true;
+    return take_detail(at, container);
 }
 
 static bool is_named(const struct container *container)

@@ -54,7 +54,7 @@ static bool write_byte(int fd)
  * two at once, one gets through: the one that removes the FIFO. */
 enum outcome start_container(const struct container *container)
 {
-    if (find_status(container) != CREATED)
+    if (container->is_attended || find_status(container) != CREATED)
         return HAND_OVER;
     int fd = open_fifo(container);
     if (fd < 0)
@@ -128,8 +128,10 @@ static bool empty_directory(const struct container *container)
  * systemd's is Python's to stop: it speaks D-Bus. */
 enum outcome delete_container(const struct container *container, bool force)
 {
+    if (container->is_attended || container->scope.start)
+        return HAND_OVER;
     enum status status = find_status(container);
-    if (container->scope.start || status == PAUSED || (status == RUNNING && !force))
+    if (status == PAUSED || (status == RUNNING && !force))
         return HAND_OVER;
     if (status != STOPPED && !end_process(container))
         return HAND_OVER;

@@ -196,7 +196,7 @@ class StateDirectory:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return
-        for name in names:
+        for name in sorted(names, key="state.json".__eq__):  # the last: it says what else there is
             try:
                 os.unlink(f"{self.path}/{name}")
             except IsADirectoryError:

@@ -188,7 +188,7 @@ def test_executable_and_python_answer_alike(
 
 def test_plain_container_needs_no_python(bundle: Bundle, oci: Runtime, quick: Runtime) -> None:
     bundle.spec["annotations"] = {"org.example.key": "value"}
-    oci.create(bundle.write("sleep", "60"), NAME)
+    oci.create(bundle.write("sleep", "60"), NAME, "--no-new-keyring")
     assert quick.state(NAME) == oci.state(NAME)
     quick("start", NAME, check=True)
     state = quick.state(NAME)
@@ -200,6 +200,21 @@ def test_plain_container_needs_no_python(bundle: Bundle, oci: Runtime, quick: Ru
     quick("delete", NAME, check=True)
     quick("delete", "--force", NAME, check=True)
     assert NO_PYTHON in quick("delete", NAME).stderr
+
+
+def test_container_with_hooks_needs_python_to_start_and_to_be_deleted(
+    bundle: Bundle, oci: Runtime, quick: Runtime, directory: Path
+) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo >>{directory}/ran"]}
+    bundle.spec["hooks"] = {"poststart": [hook], "poststop": [hook]}
+    oci.create(bundle.write("sleep", "60"), NAME)
+    assert NO_PYTHON in quick("start", NAME).stderr
+    oci("start", NAME, check=True)
+    assert quick.state(NAME)["status"] == "running"
+    quick("--systemd-cgroup", "--cgroup-manager=cgroupfs", "kill", NAME, "KILL", check=True)
+    assert NO_PYTHON in quick("delete", "--force", NAME).stderr
+    oci("delete", "--force", NAME, check=True)
+    assert (directory / "ran").read_text() == "\n\n"
 
 
 def test_running_container_is_deleted_by_force_without_python(

@@ -25,7 +25,7 @@ def test_version_and_root_are_the_same() -> None:
 def test_fields_of_the_state_are_fields_of_the_record() -> None:
     known = set(re.findall(r'"\\"(\w+)\\":', STATE))
 
-    assert len(known) == 10
+    assert len(known) == 13
     assert known <= set(container_state.ContainerState.record_fields)
 
 
