@@ -20,6 +20,7 @@ from .cgroup import cgroup_of, container_cgroups, is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .cgroup import ContainerCgroups
@@ -127,10 +128,11 @@ class StateDirectory:
         flock(descriptor, LOCK_SH)
         return descriptor
 
-    def await_launcher(self) -> None:
+    def await_launcher(self, hurry: Callable[[], object] | None = None) -> None:
         """Wait until no launcher works on this container, and end the process that one left.
 
-        For a container whose process is not recorded.
+        For a container whose process is not recorded.  `hurry` is called as long as there is one: a
+        launch may stand still in a hook, whose caller has gone.
         """
         try:
             descriptor = os.open(f"{self.path}/config.json", os.O_RDONLY | os.O_CLOEXEC)
@@ -138,8 +140,12 @@ class StateDirectory:
             return  # it did not come to a launch
         deadline = time.monotonic() + _LAUNCH_SECONDS
         try:
+            pause = 0.002
             while not _is_locked_now(descriptor) and time.monotonic() < deadline:
-                time.sleep(0.002)
+                if hurry is not None:
+                    hurry()
+                time.sleep(pause)
+                pause = min(pause * 2, 0.05)
         finally:
             os.close(descriptor)
         # A writer that leaves without a word ends who waits at the FIFO.

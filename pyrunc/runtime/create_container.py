@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import InvalidInput, InvalidState, PyruncError
+from ..errors import InvalidInput, InvalidState, PyruncError, errno_reason
 from ..kernel import launcher
 from ..kernel.launch_plan import Job
 from ..kernel.probe import find_resctrl, probe
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Listener, ScopeDue, Started
+    from ..kernel.launcher import Launch, Listener, ScopeDue, Started, StepRecord
     from ..kernel.probe import HostFacts
     from .cgroup_systemd import ScopeDriver
     from .hook_calls import HookCalls
@@ -63,7 +63,7 @@ class CreateOptions(Record):
     has_cgroups: bool = True
     ready_proxy: ReadyProxy | None = None
     use_systemd: bool = False  # have systemd make the cgroups
-    note: Warn | None = None  # takes what --debug shows: capabilities that can't be had
+    note: Warn | None = None  # takes what --debug shows: every step, capabilities that can't be had
 
 
 def create(directory: StateDirectory, options: CreateOptions, warn: Warn = ignore) -> None:
@@ -194,7 +194,12 @@ class _Creation:
             if self.mode != "create":
                 os.mkfifo(self.directory.fifo, 0o600)  # a hook that asks hears `created`
         started = await_started(
-            self.launch, self.plan, self._hand_listener_over, self._start_scope, self.hooks
+            self.launch,
+            self.plan,
+            self._hand_listener_over,
+            self._start_scope,
+            self.hooks,
+            self._tell_step if self.options.note is not None else None,
         )
         if self.hooks is not None and self.mode != "create":
             os.unlink(self.directory.fifo)
@@ -249,6 +254,15 @@ class _Creation:
         self.scope = ScopeDriver(self.spec, container_id, facts.cgroup)
         return probe(self.scope.cgroup)
 
+    def _tell_step(self, record: StepRecord) -> None:
+        from ..kernel.launch_plan import step_names
+
+        took_us = (record.end_ns - record.start_ns) // 1000
+        came = errno_reason(record.errno) if record.errno else "done"
+        name = step_names(self.plan)[record.index]
+        if self.options.note is not None:
+            self.options.note(f"{name}: {came} in {took_us} us")
+
     def _check_terminal(self, mode: str) -> None:
         wants_terminal = bool(self.spec["process"].get("terminal"))
         if wants_terminal and mode == "create" and not self.options.console_socket:
@@ -291,6 +305,7 @@ class _Creation:
             mode=mode,
             terminal=bool(self.spec["process"].get("terminal")),
             interactive=mode == "monitor",
+            trace=self.options.note is not None,
         )
         descriptors = self.options.passed.numbers()
         opened: list[int] = []

@@ -20,11 +20,13 @@ def await_started(
     on_listener: Callable[[Listener], None] | None = None,
     on_scope: Callable[[ScopeDue], None] | None = None,
     hooks: HookCalls | None = None,
+    on_step: Callable[[StepRecord], None] | None = None,
 ) -> Started:
     """Wait until the command runs or waits to be started.
 
     `on_listener` takes the descriptor of a seccomp filter that notifies, before execve; `on_scope`
-    has systemd make the unit that the launch waits for.
+    has systemd make the unit that the launch waits for; `on_step` hears of each step of a launch
+    that is traced.
     Raises: PyruncError of the step that failed; by then the launcher is reaped.
     """
     failure: StepRecord | None = None
@@ -41,8 +43,10 @@ def await_started(
             failed_hook = packet
         if isinstance(packet, launcher.ScopeDue) and on_scope is not None:
             _have_scope(launch, packet, on_scope)
-        if isinstance(packet, launcher.StepRecord) and packet.errno:
-            failure = packet
+        if isinstance(packet, launcher.StepRecord):
+            failure = packet if packet.errno else failure
+            if on_step is not None:
+                on_step(packet)
         if packet is None:
             launch.wait()
             if failure is None:

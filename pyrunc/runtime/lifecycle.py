@@ -128,7 +128,8 @@ def delete(
     try:
         state = directory.read()
         if state.pid == 0:
-            directory.await_launcher()
+            groups = _cgroups(state)
+            directory.await_launcher((lambda: cgroup.kill_all(groups)) if force else None)
             state = directory.read()
     except NotFound:
         if force:
@@ -247,10 +248,14 @@ def _wait_for_execve(fifo: int, seconds: float | None) -> None:
             return
 
 
+def _cgroups(state: ContainerState) -> cgroup.ContainerCgroups:
+    is_known = state.cgroups or not state.has_cgroups
+    return state.control_groups() if is_known else default_cgroups(state.container_id)
+
+
 def _end(state: ContainerState) -> None:
     """Kill what is left of a container, wait for it, and remove its cgroups."""
-    is_known = state.cgroups or not state.has_cgroups
-    groups = state.control_groups() if is_known else default_cgroups(state.container_id)
+    groups = _cgroups(state)
     send_signal(state.pid, state.pid_start_time, SIGKILL)
     cgroup.kill_all(groups)
     deadline = time.monotonic() + _KILL_SECONDS

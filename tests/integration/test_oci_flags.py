@@ -151,3 +151,15 @@ def test_errors_are_in_the_log_however_it_is_named(
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["level"], last["msg"]) == ("error", "container does not exist")
     assert done.stderr == "container does not exist\n"
+
+
+def test_debug_tells_every_step_of_the_launch(
+    bundle: Bundle, oci: Runtime, name: str, directory: Path
+) -> None:
+    log = directory / "log"
+    flags = ["--debug", "--log-format", "json", "--log", str(log)]
+    done = oci(*flags, "run", "-b", bundle.write("true"), name, check=True)
+    assert done.stderr == ""
+    messages = [json.loads(line)["msg"] for line in log.read_text().splitlines()]
+    for step in ("mount:/proc", "pivot-root", "execute"):
+        assert [m for m in messages if m.startswith(f"{step}: done in ")], step

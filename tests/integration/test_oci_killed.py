@@ -196,3 +196,26 @@ def test_second_create_of_the_same_id_works_at_once(
         assert call(oci, arguments("create", bundle, name)) == 0
         assert oci("delete", "--force", name).returncode == 0
         assert left_behind(oci, name) == []
+
+
+def test_launch_that_stands_in_a_hook_is_ended_by_delete_force(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    """As when an engine kills a create that takes too long."""
+    mark = bundle.directory / "mark"  # the hook still sees the host's files
+    command = ["sh", "-c", f"touch {mark}; exec sleep 60"]
+    bundle.spec["hooks"] = {"createContainer": [{"path": "/bin/sh", "args": command}]}
+    line = [oci.program, "--root", str(oci.root), *arguments("create", bundle, name)]
+    bundle.write()
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(line, stdin=null, stdout=null, stderr=null)
+    deadline = time.monotonic() + 10
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert mark.exists()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = time.monotonic()
+    assert oci("delete", "--force", name).returncode == 0
+    assert time.monotonic() - before < 5
+    assert left_behind(oci, name) == []
