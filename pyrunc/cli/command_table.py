@@ -9,6 +9,7 @@ Entry = tuple[str, str, str]
 
 CONTAINER: dict[str, Entry] = {
     "run": ("commands_run", "RUN", "Create and run a new container from an image"),
+    "exec": ("commands_run", "EXEC", "Execute a command in a running container"),
     "ls": ("commands_container", "PS", "List containers"),
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
     "rm": ("commands_container", "RM", "Remove containers"),
@@ -34,6 +35,7 @@ SYSTEM: dict[str, Entry] = {
 ROOT: dict[str, Entry] = {
     "run": CONTAINER["run"],
     "explain": ("commands_run", "EXPLAIN", "Show the steps that run would take, and take none"),
+    "exec": CONTAINER["exec"],
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
@@ -53,13 +55,13 @@ IMAGE_ALIASES = {"list": "ls"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
-    "cp", "create", "diff", "events", "exec", "export", "history", "import", "login",
+    "cp", "create", "diff", "events", "export", "history", "import", "login",
     "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
     "rename", "restart", "rmi", "save", "search", "secret", "service", "stack", "start", "stats",
     "swarm", "tag", "top", "trust", "update", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "commit", "cp", "create", "diff", "exec", "export", "port",
+    "attach", "commit", "cp", "create", "diff", "export", "port",
     "prune", "rename", "restart", "start", "stats", "top", "update",
 )  # fmt: skip
 IMAGE_LATER = ("build", "history", "import", "prune", "pull", "push", "rm", "remove", "save", "tag")

@@ -1,14 +1,15 @@
-"""The commands `run` and `explain`."""
+"""The commands `run`, `exec` and `explain`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import output, run_command
+from . import exec_command, output, run_command
 from .commands import UNLIMITED, Call, Command
-from .completion import images
+from .completion import containers, images
+from .option_table import EXEC as EXEC_ROWS
+from .option_table import EXEC_LATER, RUN_ALIASES, RUN_LATER, VALUE
 from .option_table import RUN as RUN_ROWS
-from .option_table import RUN_ALIASES, RUN_LATER, VALUE
 from .typos import typographic_dash
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def run(call: Call) -> int:
     _refuse_dash(call)
     options = run_command.parse(call.flags, call.operands)
     return run_command.execute(call.engine(), options)
+
+
+def execute(call: Call) -> int:
+    """Execute a command in a running container."""
+    _refuse_dash(call)
+    options = exec_command.parse(call.flags, call.operands)
+    return exec_command.execute(call.engine(), options)
 
 
 def explain(call: Call) -> int:
@@ -64,6 +72,21 @@ RUN = Command(
     aliases=RUN_ALIASES,
     interspersed=False,
     is_run=True,
+)
+
+EXEC = Command(
+    "exec",
+    execute,
+    rows=EXEC_ROWS,
+    usage="CONTAINER COMMAND [ARG...]",
+    counts=(2, UNLIMITED),
+    about="Execute a command in a running container.\n\n"
+    "Options end at CONTAINER.  Environment, user and working directory are the container's unless "
+    "given.  The exit code is the command's, 128 and its number if a signal ended it, 127 if it is "
+    "not there, 126 if it cannot be executed, and 1 if pyrunc itself failed.",
+    complete=containers,
+    later=EXEC_LATER,
+    interspersed=False,
 )
 
 EXPLAIN = Command(

@@ -16,7 +16,7 @@ from . import option_table, output, thin_parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
     from ..engine.engine import Engine
@@ -40,41 +40,65 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def dispatch(words: list[str]) -> int:
     """Return the exit code of one command line."""
-    thin = None if _COMPLETE in os.environ else read_run(words)
+    thin = None if _COMPLETE in os.environ else read_hot(words)
     if thin is None:
         return _cold(words)
-    engine_flags, flags, operands = thin
-    from . import run_command
-
+    name, engine_flags, flags, operands = thin
     try:
-        options = run_command.parse(flags, operands)
         engine = make_engine(engine_flags)
+        prepare = _prepare_run if name == "run" else _prepare_exec
+        act = prepare(engine, flags, operands)
     except (InvalidInput, Unsupported):
         return _cold(words)
-    return run_command.execute(engine, options)
+    return act()
 
 
-def read_run(
+def _prepare_run(
+    engine: Engine, flags: dict[str, object], operands: list[str]
+) -> Callable[[], int]:
+    from . import run_command
+
+    options = run_command.parse(flags, operands)
+    return lambda: run_command.execute(engine, options)
+
+
+def _prepare_exec(
+    engine: Engine, flags: dict[str, object], operands: list[str]
+) -> Callable[[], int]:
+    from . import exec_command
+
+    options = exec_command.parse(flags, operands)
+    return lambda: exec_command.execute(engine, options)
+
+
+# command -> its options, their other names, how many operands it wants at least
+_HOT = {
+    "run": (option_table.RUN, option_table.RUN_ALIASES, 1),
+    "exec": (option_table.EXEC, {}, 2),
+}
+
+
+def read_hot(
     words: list[str],
-) -> tuple[Mapping[str, object], dict[str, object], list[str]] | None:
-    """Read a `run` line: (global flags, flags, [image, command …]); None sends it to click."""
+) -> tuple[str, Mapping[str, object], dict[str, object], list[str]] | None:
+    """Read a line of a hot command: (command, global flags, flags, operands); None is for click."""
     outer = thin_parser.parse(option_table.index(option_table.GLOBAL), words)
     if outer is None:
         return None
     engine_flags, rest = outer
-    if rest[:2] == ["container", "run"]:
+    if rest[:1] == ["container"]:
         del rest[0]
-    if rest[:1] != ["run"] or not set(engine_flags) <= _PLAIN_GLOBALS:
+    if not rest or rest[0] not in _HOT or not set(engine_flags) <= _PLAIN_GLOBALS:
         return None
-    table = option_table.index(option_table.RUN, option_table.RUN_ALIASES)
-    inner = thin_parser.parse(table, rest[1:])
+    rows, aliases, least = _HOT[rest[0]]
+    inner = thin_parser.parse(option_table.index(rows, aliases), rest[1:])
     if inner is None:
         return None
     flags, operands = inner
     # A typographic dash is not ASCII; click knows the hint.
-    if not operands or "help" in flags or not operands[0].isascii():
+    if len(operands) < least or "help" in flags or not operands[0].isascii():
         return None
-    return engine_flags, flags, operands
+    return rest[0], engine_flags, flags, operands
 
 
 def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Engine:

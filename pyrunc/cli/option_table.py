@@ -111,6 +111,19 @@ RUN: tuple[Row, ...] = (
 
 RUN_ALIASES = {"net": "network", "dns-opt": "dns-option"}
 
+EXEC: tuple[Row, ...] = (
+    ("detach", "d", FLAG, "", "", "Leave it running"),
+    ("interactive", "i", FLAG, "", "", "Keep stdin open"),
+    ("tty", "t", FLAG, "", "", "Give the command a terminal"),
+    ("env", "e", LIST, "KEY[=VALUE]", "", "Set a variable; without a value: your own"),
+    ("env-file", "", LIST, "FILE", "", "Read variables from a file, one KEY=VALUE a line"),
+    ("user", "u", VALUE, "USER[:GROUP]", "", "Names or numbers, looked up in the container"),
+    ("workdir", "w", VALUE, "DIR", "", "Working directory inside the container"),
+    ("privileged", "", FLAG, "", "", "All capabilities, no seccomp"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+EXEC_LATER = {"detach-keys": ("", VALUE)}
+
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
     "annotation": ("", LIST), "attach": ("a", LIST), "blkio-weight": ("", VALUE),

@@ -6,6 +6,7 @@ import os
 from _signal import SIGKILL
 
 from ..errors import InvalidState, LockTimeout
+from ..kernel.pidfd import open_process, wait
 from ..storage import containers
 from ..storage.atomic import remove_tree
 from . import container_status
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 KILL_TIMEOUT_SECONDS = 10.0
+_MONITOR_SECONDS = 5.0
 
 
 def remove(engine: Engine, name: str, *, force: bool = False) -> str:
@@ -38,6 +40,7 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
             wanted=containers.EXITED,
             subject=row.id,
         )
+    monitor_fd = _open_monitor(engine, row.id)
     if is_running:
         signal_container(engine, row, SIGKILL)
     lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=KILL_TIMEOUT_SECONDS)
@@ -53,4 +56,19 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
         remove_tree(engine.paths.run_dir(row.id))
     finally:
         os.close(lock_fd)
+        _await_monitor(monitor_fd)
     return row.id
+
+
+def _open_monitor(engine: Engine, container_id: str) -> int | None:
+    state = containers.read_state(engine.paths, container_id)
+    if state is None or state.boot_id != containers.boot_id():
+        return None
+    return open_process(state.monitor_pid, state.monitor_start_time)
+
+
+def _await_monitor(monitor_fd: int | None) -> None:
+    """Wait until the monitor is gone, which may just have become the clean-up command."""
+    if monitor_fd is not None:
+        wait(monitor_fd, _MONITOR_SECONDS)
+        os.close(monitor_fd)

@@ -45,7 +45,7 @@ def start(container: Container, tracer: Tracer) -> Launch:
                 lock_fd=container.lock_fd,
             )
         container.undo.push(_abort, launch)
-        started = _await_start(plan, launch, tracer)
+        started = await_start(plan, launch, tracer)
         if tracer.is_on:
             _trace_namespaces(started.pid, tracer)
         with tracer.step("record-start"):
@@ -127,7 +127,8 @@ def _abort(launch: Launch) -> None:
     launch.close()
 
 
-def _await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
+def await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
+    """Wait until the command runs.  Raises: LaunchError of the step that failed."""
     names = step_names(plan) if tracer.is_on else []
     failure: tuple[int, int] | None = None
     while True:

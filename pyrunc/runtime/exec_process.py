@@ -13,17 +13,15 @@ from _signal import SIGKILL
 from ..errors import InvalidInput, InvalidState, NotFound, PyruncError
 from ..kernel import launcher
 from ..kernel.launch_plan import Job
-from ..kernel.namespaces import CLONE_FLAGS
 from ..kernel.probe import find_resctrl, probe
 from . import seccomp
 from .bundle import parse_config, read_config, with_home
-from .cgroup import ContainerCgroups
 from .container_state import PAUSED, RUNNING, STOPPED, is_alive
+from .entering import chosen_cgroups, first_unified, foreign_namespaces, open_container
 from .exec_request import check_terminal, requested_process
 from .handing_over import connect, send_descriptor, write_pid_file
 from .launching import await_started
 from .plan_exec import CONTAINER_DESCRIPTOR, ROOT_DESCRIPTOR, ExecContext, compile_exec_plan
-from .plan_namespaces import FLAGS
 from .seccomp_profile import notifies
 from .validate import validate_process
 
@@ -31,7 +29,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..kernel.cgroup_layout import CgroupLayout
     from ..kernel.launch_plan import LaunchPlan
     from ..kernel.launcher import Launch, Listener
     from ..kernel.probe import HostFacts
@@ -124,8 +121,8 @@ class _Entry:
         return ExecContext(
             container_id=state.container_id,
             cgroups=cgroups,
-            spare_unified="" if options.cgroups else _first_unified(state.pid, facts, cgroups),
-            namespaces=_foreign_namespaces(state.pid),
+            spare_unified="" if options.cgroups else first_unified(state.pid, facts, cgroups),
+            namespaces=foreign_namespaces(state.pid),
             has_root=not _has_mount_namespace(spec),
             seccomp_program=self._seccomp(spec, facts),
             new_keyring=state.new_keyring,
@@ -187,120 +184,12 @@ def _facts(spec: dict[str, Any]) -> HostFacts:
     return facts
 
 
-def chosen_cgroups(
-    directories: tuple[str, ...], layout: CgroupLayout, wanted: tuple[str, ...]
-) -> ContainerCgroups:
-    """Return the container's cgroups or, as `--cgroup` wants, some below them.
-
-    Raises: InvalidInput; the words are runc's.
-    """
-    unified = None
-    v1 = []
-    below = _cgroups_below(wanted)
-    for directory in directories:
-        names = _controllers(directory, layout)
-        path = below.get("", "")
-        for name in names:
-            path = below.pop(name, path)
-        chosen = _join_below(directory, path)
-        if names:
-            v1.append((names, chosen))
-        else:
-            unified = chosen
-    left = [name for name in below if name or not directories]
-    if left:
-        raise InvalidInput(f"unknown controller {left[0]} in SubCgroupPaths", where="--cgroup")
-    return ContainerCgroups(v1=tuple(v1), unified=unified)
-
-
-def _cgroups_below(wanted: tuple[str, ...]) -> dict[str, str]:
-    """Return path by controller, "" for all of them."""
-    found: dict[str, str] = {}
-    for argument in wanted:
-        names, has_names, path = argument.partition(":")
-        if not has_names:
-            if len(wanted) > 1:
-                problem = f"invalid --cgroup argument: {argument} (missing <controller>: prefix)"
-                raise InvalidInput(problem, where="--cgroup")
-            return {"": argument}
-        if ":" in path:
-            raise InvalidInput(f"invalid --cgroup argument: {argument}", where="--cgroup")
-        for name in names.split(","):
-            if not name:
-                problem = f"invalid --cgroup argument: {argument} (empty <controller> prefix)"
-                raise InvalidInput(problem, where="--cgroup")
-            if name in found:
-                problem = f"controller {name} specified multiple times"
-                raise InvalidInput(f"invalid --cgroup argument(s): {problem}", where="--cgroup")
-            found[name] = path
-    return found
-
-
-def _join_below(directory: str, path: str) -> str:
-    """Return a cgroup below the container's own.
-
-    Security: one that is above it would take the process out of all limits.
-    """
-    joined = os.path.normpath(f"{directory}/{path}")
-    if joined != directory and not joined.startswith(f"{directory}/"):
-        raise InvalidInput(f"{path} is not a sub cgroup path", where="--cgroup")
-    return joined
-
-
-def _controllers(directory: str, layout: CgroupLayout) -> tuple[str, ...]:
-    """Return the v1 controllers of a container's cgroup, () for the one of v2."""
-    for hierarchy in layout.hierarchies:
-        if directory.startswith(f"{hierarchy.mount_point}/"):
-            return hierarchy.controllers
-    return ()
-
-
-def _first_unified(pid: int, facts: HostFacts, cgroups: ContainerCgroups) -> str:
-    """Return the v2 cgroup that the container's first process is in, if it moved below its own.
-
-    Kernel: a cgroup that hands controllers down takes no process, and a container that does so has
-    moved its processes further down.
-    """
-    if not cgroups.unified or not facts.cgroup.unified:
-        return ""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return ""
-    path = next((line[3:] for line in lines if line.startswith("0::")), "")
-    found = os.path.normpath(f"{facts.cgroup.unified}/{path}")
-    return found if found.startswith(f"{cgroups.unified}/") else ""
-
-
-def _foreign_namespaces(pid: int) -> tuple[str, ...]:
-    """Return the kinds of namespaces that a process does not share with us.
-
-    Raises: NotFound when it is gone.
-    """
-    found = []
-    for kind, flag in FLAGS.items():
-        name = next(name for name, value in CLONE_FLAGS.items() if value == flag)
-        try:
-            if os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
-                found.append(kind)
-        except OSError as error:
-            if os.access(f"/proc/self/ns/{name}", os.F_OK):
-                problem = f"the namespaces of process {pid} can't be read"
-                raise NotFound(problem, kind="process", name=str(pid)) from error
-    return tuple(found)
-
-
 def _open_container(state: ContainerState) -> int:
     """Return a pidfd of the container's first process.  Raises: InvalidState."""
     try:
-        descriptor = os.pidfd_open(state.pid)
-    except OSError as error:
+        return open_container(state.pid, state.pid_start_time)
+    except NotFound as error:
         raise _stopped(state) from error
-    if not is_alive(state.pid, state.pid_start_time):
-        os.close(descriptor)
-        raise _stopped(state)
-    return descriptor
 
 
 def _has_mount_namespace(spec: dict[str, Any]) -> bool:

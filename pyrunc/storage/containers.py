@@ -50,6 +50,7 @@ class RunState(Record):
     pid: int
     pid_start_time: int
     monitor_pid: int
+    monitor_start_time: int
     boot_id: str
     started_ns: int
 
@@ -279,6 +280,7 @@ def read_state(paths: Paths, container_id: str) -> RunState | None:
             pid=int(value["pid"]),
             pid_start_time=int(value["pid_start_time"]),
             monitor_pid=int(value["monitor_pid"]),
+            monitor_start_time=int(value["monitor_start_time"]),
             boot_id=str(value["boot_id"]),
             started_ns=int(value["started_ns"]),
         )

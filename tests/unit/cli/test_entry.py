@@ -224,7 +224,7 @@ def test_completion_script_names_the_variable(shell: str) -> None:
 @pytest.mark.parametrize(
     ("line", "number", "expected"),
     [
-        ("pyrunc ex", 1, ["explain"]),
+        ("pyrunc ex", 1, ["explain", "exec"]),
         ("pyrunc image ", 2, ["ls", "inspect", "load"]),
         ("pyrunc run --cap-", 2, ["--cap-add", "--cap-drop"]),
         ("pyrunc completion ", 2, ["bash", "zsh", "fish"]),

@@ -11,7 +11,7 @@ import pytest
 
 from pyrunc.errors import InvalidInput
 from pyrunc.kernel.cgroup_layout import CgroupLayout, Hierarchy
-from pyrunc.runtime.exec_process import chosen_cgroups
+from pyrunc.runtime.entering import chosen_cgroups
 from pyrunc.runtime.exec_request import ExecOptions, check_terminal, requested_process
 from pyrunc.runtime.passed_descriptors import Passed, find_passed
 from pyrunc.runtime.plan_exec import cpu_mask

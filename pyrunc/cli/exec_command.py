@@ -1,0 +1,66 @@
+"""What does `exec` do before the engine begins?  Both ways in come here, as for run.  Hot."""
+
+from __future__ import annotations
+
+import os
+
+from ..engine import environment, flag_grammar
+from ..engine.exec import ExecOptions
+from ..engine.mount_grammar import clean
+from ..errors import InvalidInput
+from . import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..engine.engine import Engine
+
+
+def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
+    """Parse flags and [CONTAINER, COMMAND …].  Raises: InvalidInput with docker's words."""
+    working_dir, user = _text(flags, "workdir"), _text(flags, "user")
+    if working_dir and working_dir[0] != "/":
+        raise InvalidInput("Cwd must be an absolute path", where="--workdir")
+    for word in operands:
+        if "\0" in word or not _is_utf8(word):
+            raise InvalidInput(f"an argument is not valid UTF-8: {word[:200]!r}")
+    return ExecOptions(
+        container=operands[0],
+        command=tuple(operands[1:]),
+        detach=bool(flags.get("detach")),
+        interactive=bool(flags.get("interactive")),
+        terminal=bool(flags.get("tty")),
+        privileged=bool(flags.get("privileged")),
+        user=flag_grammar.user(user) if user else "",
+        working_dir=clean(working_dir) if working_dir else "",
+        environment=environment.environment(
+            _list(flags, "env-file"), _list(flags, "env"), os.environ
+        ),
+    )
+
+
+def execute(engine: Engine, options: ExecOptions) -> int:
+    """Execute the command; returns the exit code."""
+    attaches = options.terminal and options.interactive and not options.detach
+    if attaches and not os.isatty(0):
+        output.note("pyrunc: the input device is not a TTY")
+        output.note("hint: leave out -t where stdin is a pipe or a file")
+        return 1
+    from ..engine.exec import execute as enter
+
+    return enter(engine, options, tell=output.note)
+
+
+def _is_utf8(word: str) -> bool:
+    return word.isascii() or not any("\ud800" <= one <= "\udfff" for one in word)
+
+
+def _text(flags: Mapping[str, object], name: str) -> str:
+    value = flags.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+def _list(flags: Mapping[str, object], name: str) -> list[str]:
+    value = flags.get(name)
+    return value if isinstance(value, list) else []

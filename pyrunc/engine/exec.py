@@ -1,0 +1,192 @@
+"""How does somebody get into a container that runs: `exec`.
+
+One more process, by the plan of runtime/plan_exec.py; its launcher stays as its parent, owns its
+pipes or its terminal, and is this command's peer as the monitor is `run`'s.  Hot.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidState, PyruncError
+from ..kernel import capabilities, launcher
+from ..kernel.launch_plan import Job
+from ..kernel.probe import probe
+from ..oci import document
+from ..oci.record import Record
+from ..runtime import entering, seccomp
+from ..runtime.default_spec import capability_sets
+from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
+from ..runtime.validate import validate_process
+from ..storage import containers
+from . import container_status
+from .container_user import resolve_user
+from .start import await_start
+from .trace import Tracer, fault_from_environment
+from .wait import SignalPipe, attach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..kernel.launcher import Launch
+    from ..kernel.probe import HostFacts
+    from ..storage.containers import ContainerRow, RunState
+    from .engine import Engine
+
+
+class ExecOptions(Record):
+    """Every flag of `exec`, parsed."""
+
+    container: str
+    command: tuple[str, ...]
+    detach: bool = False
+    interactive: bool = False
+    terminal: bool = False
+    privileged: bool = False
+    user: str = ""  # "NAME|UID[:GROUP|GID]", names looked up in the container
+    working_dir: str = ""  # absolute
+    environment: tuple[str, ...] = ()  # "K=V" sets; a bare "K" takes the container's K away
+
+
+def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], object]) -> int:
+    """Execute a command in a running container; return its exit code, 0 at once for a detached one.
+
+    Raises: NotFound; InvalidState for a container that does not run; LaunchError, CommandNotFound
+    (127), CommandNotExecutable (126).  Nothing is left of the process then.
+    """
+    row = containers.find(engine.database(), options.container)
+    state = _running(engine, row)
+    with SignalPipe() as signals:
+        try:
+            launch = _enter(engine, row, state, options)
+        except (PyruncError, OSError):
+            _running(engine, row)  # it may have ended meanwhile: that is what to say then
+            raise
+        if options.detach:
+            launch.close()
+            return 0
+        ended = attach(
+            launch,
+            signals,
+            interactive=options.interactive,
+            terminal=options.terminal,
+            tell=tell,
+        )
+    return ended.code
+
+
+def _running(engine: Engine, row: ContainerRow) -> RunState:
+    state = container_status.running_state(engine, row)
+    if state is None:
+        raise InvalidState(
+            f"container {row.id} is not running",
+            state=containers.EXITED,
+            wanted=containers.RUNNING,
+            subject=row.id,
+            hint=f"`pyrunc logs {row.name}` shows what it printed",
+        )
+    if container_status.status(engine, row) == container_status.PAUSED:
+        raise InvalidState(
+            f"Container {row.name} is paused, unpause the container before exec",
+            state=container_status.PAUSED,
+            wanted=containers.RUNNING,
+            subject=row.id,
+        )
+    return state
+
+
+def _enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions) -> Launch:
+    """Compile and launch; every descriptor is the launch's own when this returns."""
+    facts = probe()
+    container_fd = entering.open_container(state.pid, state.pid_start_time)
+    try:
+        with open(f"{engine.paths.bundle(row.id)}/config.json", "rb") as file:
+            spec = document.load_object(file.read(), "config.json")
+        spec["process"] = _process(spec["process"], state, options)
+        if options.privileged:
+            every = [
+                n for n in capabilities.NAMES if capabilities.NUMBERS[n] <= facts.last_capability
+            ]
+            spec["process"]["capabilities"] = capability_sets(every, facts)
+            spec["linux"]["seccomp"] = None
+        validate_process(spec, facts)
+        rows, columns = _window_size(options)
+        groups = entering.chosen_cgroups(tuple(row.document["cgroups"]), facts.cgroup, ())
+        context = ExecContext(
+            container_id=row.id,
+            cgroups=groups,
+            spare_unified=entering.first_unified(state.pid, facts, groups),
+            namespaces=entering.foreign_namespaces(state.pid),
+            seccomp_program=_filter(engine, spec, facts),
+            terminal_rows=rows,
+            terminal_columns=columns,
+        )
+        plan = compile_exec_plan(spec, facts, context)
+        job = Job(
+            container_id=row.id,
+            terminal=options.terminal,
+            interactive=options.interactive,
+            detached=options.detach,
+        )
+        launch = launcher.start(plan, job, {CONTAINER_DESCRIPTOR: container_fd})
+    finally:
+        os.close(container_fd)
+    try:
+        await_start(plan, launch, Tracer(None, fault_from_environment()))
+    except BaseException:
+        launch.close()
+        raise
+    return launch
+
+
+def _process(first: dict[str, Any], state: RunState, options: ExecOptions) -> dict[str, Any]:
+    """Return the container's first process with what was asked for in its place."""
+    process = first | {
+        "args": list(options.command),
+        "terminal": options.terminal,
+        "cwd": options.working_dir or first["cwd"],
+        "consoleSize": None,
+    }
+    home = None
+    if options.user:
+        root_fd = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = resolve_user(root_fd, options.user)
+        finally:
+            os.close(root_fd)
+        home = found.home
+        process["user"] = {"uid": found.uid, "gid": found.gid, "additionalGids": [*found.groups]}
+    process["env"] = _environment(first.get("env") or [], options, home)
+    return process
+
+
+def _environment(first: list[str], options: ExecOptions, home: str | None) -> list[str]:
+    values = dict(entry.partition("=")[::2] for entry in first)
+    if home is not None:
+        values["HOME"] = home
+    if options.terminal:
+        values.setdefault("TERM", "xterm")
+    for entry in options.environment:
+        name, equals, value = entry.partition("=")
+        if equals:
+            values[name] = value
+        else:
+            values.pop(name, None)
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def _filter(engine: Engine, spec: dict[str, Any], facts: HostFacts) -> bytes | None:
+    profile = (spec.get("linux") or {}).get("seccomp")
+    if not profile:
+        return None
+    return seccomp.program(profile, frozenset(), facts, engine.paths.seccomp_cache())
+
+
+def _window_size(options: ExecOptions) -> tuple[int, int]:
+    if not options.terminal:
+        return 0, 0
+    from .terminal import window_size
+
+    return window_size(0 if options.interactive else 1)
