@@ -45,7 +45,7 @@ def connect(places: tuple[str, ...] = (BUS, PRIVATE)) -> Systemd:
 
     Raises: Unsupported where there is no systemd; UnitError where it does not let us in.
     """
-    if not os.path.isdir("/run/systemd/system"):  # Source: sd_booted(3)
+    if not _is_first_process():
         raise Unsupported(
             "cannot use the systemd cgroup driver: systemd is not running here",
             feature="systemd",
@@ -63,6 +63,19 @@ def connect(places: tuple[str, ...] = (BUS, PRIVATE)) -> Systemd:
             if error.name not in _NOT_ON_BUS:
                 break
     raise UnitError("cannot reach systemd: " + "; ".join(reasons))
+
+
+def _is_first_process() -> bool:
+    """Tell whether systemd runs this machine, and sees our processes under the numbers we see.
+
+    Security: sockets may have been mounted into a pid namespace of its own, where a number that we
+    tell systemd would be that of somebody else's process.  Source: sd_booted(3).
+    """
+    try:
+        with open("/proc/1/comm", "rb") as file:
+            return os.path.isdir("/run/systemd/system") and file.read() == b"systemd\n"
+    except OSError:
+        return False
 
 
 class Systemd:

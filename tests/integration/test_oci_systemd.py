@@ -452,6 +452,7 @@ def test_unit_of_that_name_is_not_taken_over(bundle: Bundle, oci: Inside, name: 
     finally:
         oci.host("systemctl", "kill", "--signal=KILL", unit)
         other.wait()
+        await_state(oci.host, unit, "inactive")
 
 
 def test_failed_unit_of_that_name_is_forgotten(bundle: Bundle, oci: Inside, name: str) -> None:
@@ -551,14 +552,29 @@ def test_podman_runs_containers_in_scopes(bundle: Bundle, oci: Inside, directory
         time.sleep(0.05)
 
 
-def test_driver_is_refused_where_systemd_does_not_run(
-    bundle: Bundle, oci: Inside, name: str
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run; exec "$@"', "sh"],
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "sh",
+            "-c",
+            'mount -t proc proc /proc; "$@"',
+            "sh",
+        ],
+    ],
+    ids=["no socket", "other pid namespace"],
+)
+def test_driver_is_refused_where_systemd_is_not_the_first_process(
+    bundle: Bundle, oci: Inside, name: str, elsewhere: list[str]
 ) -> None:
     place_in(bundle, name)
-    hidden = 'mount -t tmpfs tmpfs /run; exec "$@"'
-    line = ["unshare", "-m", "sh", "-c", hidden, "sh", oci.program, "--root", str(oci.root)]
-    words = ["--systemd-cgroup", "create", "-b", str(bundle.write("true")), name]
-    done = subprocess.run([*line, *words], capture_output=True, text=True, timeout=60)
+    line = [*elsewhere, oci.program, "--root", str(oci.root), "--systemd-cgroup"]
+    done = oci.host(*line, "create", "-b", bundle.write("true"), name)
 
     assert done.returncode == 1
     assert "cannot use the systemd cgroup driver: systemd is not running here" in done.stderr
