@@ -11,7 +11,6 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..kernel.launch_plan import PARENT, Step, pack_strings
 from ..oci import document
-from .container_state import SPEC_VERSION
 from .plan_context import HOOK_DESCRIPTOR
 
 TYPE_CHECKING = False
@@ -88,6 +87,8 @@ def hook_state(
     container_id: str, bundle: str, annotations: dict[str, str] | None, status: str, pid: int
 ) -> bytes:
     """Return the state that a hook reads from its stdin."""
+    from .container_state import SPEC_VERSION  # not for launches without hooks
+
     state: dict[str, Any] = {
         "ociVersion": SPEC_VERSION,
         "id": container_id,

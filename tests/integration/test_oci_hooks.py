@@ -684,3 +684,34 @@ def test_create_container_hook_has_a_umask(bundle: Bundle, oci: Runtime, name: s
     hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {made}\n")
     oci.create(bundle.write("sleep", "60"), name)
     assert made.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_preserved_descriptors_are_the_commands_and_no_hooks(
+    bundle: Bundle, oci: Runtime, name: str, no_new_privileges: bool
+) -> None:
+    text = "#!/bin/sh\nls /proc/self/fd > /tmp/hook\n"
+    hook(bundle, "startContainer", text, env=["PATH=/bin"])
+    bundle.spec["process"]["noNewPrivileges"] = no_new_privileges
+    bundle.spec["root"]["readonly"] = False
+    bundle.write("sh", "-c", "ls /proc/self/fd > /tmp/command; cat <&7 > /tmp/last; sleep 60")
+    (bundle.directory / "last").write_text("the last one")
+    opened = "3<.. 4<.. 5<.. 6<.. 7<" + str(bundle.directory / "last")
+    line = [oci.program, "--root", oci.root, "create", "--preserve-fds", 5, "-b", bundle.path, name]
+    subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {opened}', "sh", *map(str, line)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        timeout=60,
+    )
+    oci("start", name, check=True)
+    deadline = time.monotonic() + 10
+    while not (bundle.rootfs / "tmp/last").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (bundle.rootfs / "tmp/hook").read_text().split() == ["0", "1", "2", "3"]
+    expected = [str(number) for number in range(9)]  # 8 is the one that ls reads
+    assert (bundle.rootfs / "tmp/command").read_text().split() == expected
+    assert oci.state(name)["status"] == "running"

@@ -533,3 +533,14 @@ print(open("/proc/self/task/%d/children" % os.getpid()).read())
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == [str(oci.state(name)["pid"])]
+
+
+def test_created_container_holds_nothing_but_its_stdio_and_the_fifo(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.spec["process"]["user"] = {"uid": 1000, "gid": 1000}
+    oci.create(bundle.write("sleep", "60"), name)
+    directory = Path(f"/proc/{oci.state(name)['pid']}/fd")
+    held = {str(path.readlink()) for path in directory.iterdir() if int(path.name) > 2}
+    assert held == {str(oci.root / name / "exec.fifo")}
+    assert directory.stat().st_uid == 0  # not dumpable: its own user can't look into it
