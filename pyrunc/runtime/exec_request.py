@@ -9,8 +9,8 @@ from __future__ import annotations
 from ..errors import InvalidInput, errno_reason
 from ..oci import document
 from ..oci.record import Record
+from .document_shape import LAST_ID
 from .passed_descriptors import Passed
-from .validate import LAST_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
