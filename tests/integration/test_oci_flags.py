@@ -163,3 +163,13 @@ def test_debug_tells_every_step_of_the_launch(
     messages = [json.loads(line)["msg"] for line in log.read_text().splitlines()]
     for step in ("mount:/proc", "pivot-root", "execute"):
         assert [m for m in messages if m.startswith(f"{step}: done in ")], step
+
+
+def test_exec_in_a_container_without_pivot_sees_its_root(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    (bundle.rootfs / "marker").touch()
+    oci.create(bundle.write("sleep", "60"), name, "--no-pivot")
+    oci("start", name, check=True)
+    done = oci("exec", name, "ls", "-d", "/marker", "/proc/self/cwd/marker")
+    assert done.stdout.split() == ["/marker", "/proc/self/cwd/marker"], done.stderr

@@ -219,3 +219,20 @@ def test_launch_that_stands_in_a_hook_is_ended_by_delete_force(
     assert oci("delete", "--force", name).returncode == 0
     assert time.monotonic() - before < 5
     assert left_behind(oci, name) == []
+
+
+@pytest.mark.parametrize("delay_ms", [5, 15, 25, 40, 120])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_killed_run_in_the_foreground_leaves_what_delete_cleans(
+    bundle: Bundle, oci: Runtime, name: str, delay_ms: int, terminal: bool
+) -> None:
+    bundle.spec["process"]["terminal"] = terminal
+    bundle.write()
+    line = [oci.program, "--root", str(oci.root), "run", "-b", str(bundle.path), name]
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(line, stdin=null, stdout=null, stderr=null)
+    time.sleep(delay_ms / 1000)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert oci("delete", "--force", name).returncode == 0
+    assert left_behind(oci, name) == []
