@@ -19,7 +19,7 @@ from ..oci import document
 from ..oci.record import Record
 from .bundle import parse_config, read_config
 from .cgroup import stats
-from .cgroup_limits import update_steps
+from .cgroup_limits import refuse_limits, update_steps
 from .container_state import STOPPED
 from .device_rules import device_rules
 from .validate import validate_resources
@@ -64,6 +64,9 @@ def _update(directory: StateDirectory, wanted: Resources, state: ContainerState)
     recorded: Resources = linux.get("resources") or {}
     changed = asked_for(wanted)
     _check_devices(changed.pop("devices", None), recorded)
+    if not state.has_cgroups:
+        refuse_limits(changed)
+        return
     merged = merge(recorded, changed)
     validate_resources(merged, complete=True)
     _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, state.control_groups())

@@ -110,6 +110,12 @@ def test_container_without_cgroups_stays_in_its_callers(
     oci("start", name, check=True)
     assert oci.state(name)["status"] == "running"
     assert json.loads(oci("ps", "-f", "json", name, check=True).stdout) == [pid]
+    assert oci("exec", name, "cat", "/proc/self/cgroup", check=True).stdout == own
+    assert json.loads(oci("events", "--stats", name, check=True).stdout)["id"] == name
+    assert (
+        "a container without cgroups can't be limited"
+        in oci("update", "--pids-limit", "5", name).stderr
+    )
     oci("kill", name, "KILL", check=True)
     oci.wait_for(name, "stopped")
     assert oci("ps", "-f", "json", name, check=True).stdout == "null\n"
