@@ -226,9 +226,9 @@ def test_container_over_its_memory_limit_is_told_so(docker: Docker) -> None:
     assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
 
 
-def test_bridge_network_is_plugged_in_by_the_prestart_hook(docker: Docker) -> None:
+def test_bridge_network_is_plugged_in(docker: Docker) -> None:
     docker(*DETACHED, "--name", "server", "busybox", "sh", "-c", "nc -l -p 80 -e echo hello")
-    address = docker.inspect("server")["NetworkSettings"]["IPAddress"]
+    address = docker.inspect("server")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
     assert address
 
     words = ["sh", "-c", f"ip -o addr show eth0; nc -w 5 {address} 80 </dev/null"]
