@@ -87,6 +87,7 @@ def _download(directory: Path, suite: str) -> Path:
         "Dir::State::Lists": directory / "lists",
         "Dir::Cache": directory / "cache",
         "APT::Sandbox::User": "root",
+        "Acquire::Check-Valid-Until": "false",  # an older index, of a mirror that lags, will do
     }
     apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
     _run([*apt, "update"], directory)

@@ -334,5 +334,5 @@ def test_container_without_cgroups_runs_in_podmans_own(podman: Podman) -> None:
 def test_checkpoint_is_refused_as_unsupported(podman: Podman) -> None:
     podman.run("--detach", "--name", "one", *SLEEP)
     done = podman("container", "checkpoint", "one", code=125)
-    assert "checkpoint" in done.stderr
+    assert "checkpoint" in done.stderr or "criu" in done.stderr  # newer ones look for CRIU first
     assert podman.inspect("one")["State"]["Status"] == "running"
