@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 50, RETRY_NS = 1000000, WORD_BYTES = 32 };
+enum { TRIES = 12, FIRST_RETRY_NS = 50000, WORD_BYTES = 32 };
 
 /* The v1 cgroup with a freezer, or the v2 one; NULL for neither.  `word` gets what the file says.
  */
@@ -70,8 +70,8 @@ bool has_members(const struct container *container)
 /* Kernel: a cgroup stays busy for a moment after its last process has died. */
 static bool remove_cgroup(const char *path)
 {
-    static const struct timespec pause = {.tv_nsec = RETRY_NS};
-    for (int i = 0; i < TRIES; i++) {
+    struct timespec pause = {.tv_nsec = FIRST_RETRY_NS};
+    for (int i = 0; i < TRIES; i++, pause.tv_nsec *= 2) {
         if (rmdir(path) == 0 || errno == ENOENT)
             return true;
         if (errno != EBUSY)

@@ -16,8 +16,8 @@ from pathlib import Path
 from pyrunc.kernel.probe import probe
 from pyrunc.runtime.default_spec import DEFAULT_CAPABILITIES
 from pyrunc.runtime.seccomp import load_filter
-from tests.bench.measure import interleaved, milliseconds, table
-from tests.bench.oci import candidates, make_bundle
+from tests.bench.measure import interleaved, table
+from tests.bench.oci import Contender, candidates, make_bundle
 from tests.harness.engine import Engine
 
 PEERS = {"pyrunc-oci": ["runc", "crun"]}
@@ -49,27 +49,26 @@ def _series(title: str, pyrunc: Engine, base: Path, words: tuple[int, list[str],
     rounds, flags, command = words
     with _running(pyrunc, base) as (runtimes, refused):
         contenders = {
-            name: partial(milliseconds, [*prefix, "exec", *flags, f"bench-{name}", *command])
-            for name, prefix in runtimes.items()
+            name: partial(one.timer, [*one.prefix, "exec", *flags, f"bench-{name}", *command])
+            for name, one in runtimes.items()
         }
         return "\n".join([table(title, interleaved(contenders, rounds), PEERS), *refused])
 
 
 @contextmanager
-def _running(pyrunc: Engine, base: Path) -> Iterator[tuple[dict[str, list[str]], list[str]]]:
+def _running(pyrunc: Engine, base: Path) -> Iterator[tuple[dict[str, Contender], list[str]]]:
     """Start one container a runtime; yield the runtimes, and the words of those that refuse."""
-    runtimes: dict[str, list[str]] = {}
+    runtimes: dict[str, Contender] = {}
     refused = []
-    for name, program in candidates(pyrunc):
-        prefix = [program, "--root", str(base / name)]
+    for name, one in candidates(pyrunc, base):
         try:
-            milliseconds([*prefix, "create", "--bundle", str(base / "bundle"), f"bench-{name}"])
-            milliseconds([*prefix, "start", f"bench-{name}"])
-            runtimes[name] = prefix
+            one.timer([*one.prefix, "create", "--bundle", str(base / "bundle"), f"bench-{name}"])
+            one.timer([*one.prefix, "start", f"bench-{name}"])
+            runtimes[name] = one
         except RuntimeError as error:
             refused.append(f"  {name} does not take part: {error}")
     try:
         yield runtimes, refused
     finally:
-        for name, prefix in runtimes.items():
-            subprocess.run([*prefix, "delete", "--force", f"bench-{name}"], check=False)
+        for name, one in runtimes.items():
+            subprocess.run([*one.prefix, "delete", "--force", f"bench-{name}"], check=False)
