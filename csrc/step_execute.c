@@ -164,9 +164,6 @@ int step_await_start(struct child *child, const struct step *step)
     child->is_created = true;
     heed_signals();
     close_unneeded(child);
-    /* Again: with another user it may have been lost, where fs.suid_dumpable says so. */
-    if (result == 0)
-        result = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0);
     if (result == 0)
         result = sys_write_once(child->sync_fd, &byte, 1);
     if (result < 0)
