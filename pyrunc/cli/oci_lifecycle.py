@@ -101,7 +101,11 @@ def run(call: Call) -> int:
     chosen = create_options(call, directory)
     if "detach" in call.options:
         create_container.create(directory, chosen, call.log.warning)
-        _start(directory, call.log.warning)
+        try:
+            _start(directory, call.log.warning)
+        except BaseException:
+            lifecycle.delete(directory, force=True, warn=call.log.warning)
+            raise
         return 0
     with SignalPipe() as signals:  # what comes before the container is there waits in the pipe
         launch, has_terminal = create_container.run(directory, chosen, call.log.warning)

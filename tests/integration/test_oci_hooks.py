@@ -715,3 +715,14 @@ def test_preserved_descriptors_are_the_commands_and_no_hooks(
     expected = [str(number) for number in range(9)]  # 8 is the one that ls reads
     assert (bundle.rootfs / "tmp/command").read_text().split() == expected
     assert oci.state(name)["status"] == "running"
+
+
+@pytest.mark.parametrize("kind", ["startContainer", "poststart"])
+def test_failing_hook_of_run_detached_leaves_nothing(
+    bundle: Bundle, oci: Runtime, name: str, kind: str
+) -> None:
+    hook(bundle, kind, "#!/bin/sh\nexit 7\n", env=["PATH=/bin"])
+    bundle.spec["ociVersion"] = "1.3.0"
+    told = fails(oci, "run", "--detach", "-b", bundle.write("sleep", "60"), name)
+    assert "error running hook #0: error running hook: exit status 7" in told
+    assert nothing_left(oci, name)
