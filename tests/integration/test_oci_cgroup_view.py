@@ -78,6 +78,10 @@ def test_v2_is_the_container_s_own_root(bundle: Bundle, *, is_writable: bool) ->
     assert not list(Path("/sys/fs/cgroup/unified/pyrunc").glob(f"{bundle.directory.name}*"))
 
 
+@pytest.mark.clause(
+    "config-linux.md#cgroup-ownership",
+    "SHOULD change the cgroup ownership if and only if the cgroup filesystem is mounted read/write",
+)
 @pytest.mark.host("cgroup v2")
 @pytest.mark.parametrize("is_writable", [True, False])
 def test_v2_belongs_to_the_container_s_user_if_it_may_write(

@@ -32,6 +32,7 @@ def options_of(mountinfo: str, target: str) -> set[str]:
     return set(next(fields[5] for fields in lines if fields[4] == target).split(","))
 
 
+@pytest.mark.clause("config.md#linux-mount-options", "tmpcopyup: copy up the contents to a tmpfs")
 def test_tmpcopyup_brings_what_the_image_has(container: Container) -> None:
     root = container.bundle.rootfs / "srv"
     (root / "deep").mkdir(parents=True)
@@ -138,6 +139,10 @@ def test_fifo_with_numbers_and_default_devices_twice(container: Container) -> No
     ]
 
 
+@pytest.mark.clause(
+    "config-linux.md#devices",
+    "a file at path that does not match the requested device: the runtime MUST generate an error",
+)
 def test_device_that_is_something_else_already_is_an_error(container: Container) -> None:
     (container.bundle.rootfs / "box").mkdir()
     (container.bundle.rootfs / "box/null").write_text("")

@@ -102,6 +102,10 @@ def test_mount_namespace_is_joined_and_its_root_left_alone(
     assert Path(f"/proc/{mounts.pid}/root/").stat().st_ino == root
 
 
+@pytest.mark.clause(
+    "config-linux.md#namespaces",
+    "MUST generate an error if path is not associated with a namespace of type type",
+)
 def test_mount_namespace_that_is_none_is_an_error(container: Container, mounts: Holder) -> None:
     join(container, "mount", mounts.path("uts"))
     done = container.run("true")
@@ -124,6 +128,10 @@ def test_user_namespace_is_joined_and_owns_the_new_ones(mapped: Container, users
     assert (mapped.bundle.rootfs / "tmp/made").stat().st_uid == 100000
 
 
+@pytest.mark.clause(
+    "config-linux.md#namespaces",
+    "MUST place the container process in the namespace associated with that path",
+)
 def test_user_and_other_namespaces_are_joined_together(mapped: Container) -> None:
     holder = Holder("-U", "-n", "-i", "-u", "-m", "-p", "--fork")
     kinds = ("user", "network", "ipc", "uts", "mount", "pid")
@@ -296,6 +304,7 @@ def test_mount_with_maps_of_its_own(container: Container, shared: Path) -> None:
     assert (shared / "new").stat().st_uid == 1000
 
 
+@pytest.mark.clause("config.md#mounts", "idmap: the mount MUST have an idmapping applied")
 @pytest.mark.parametrize("with_option", [True, False])
 def test_mount_with_maps_in_a_user_namespace(
     mapped: Container, shared: Path, *, with_option: bool

@@ -49,6 +49,10 @@ def run_on_host(container: Container, script: str, after: str = "ip -o link") ->
 LOOK = "ip -o link show data0; ip -o addr show dev data0; cat /sys/class/net/data0/mtu"
 
 
+@pytest.mark.clause(
+    "config-linux.md#network-devices",
+    "MUST preserve permanent addresses of global scope, and MUST set the device up",
+)
 def test_interface_moves_with_new_name_and_keeps_its_addresses(container: Container) -> None:
     done = run_on_host(container, LOOK)
     assert done.returncode == 0, done.stderr
@@ -71,6 +75,10 @@ def test_name_with_a_number_is_completed_by_the_kernel(container: Container) -> 
     assert "192.0.2.7/24" in done.stdout, done.stderr
 
 
+@pytest.mark.clause(
+    "config-linux.md#network-devices",
+    "a device of the specified name exists: MUST generate an error",
+)
 def test_name_that_is_taken_is_an_error(container: Container) -> None:
     container.bundle.linux["netDevices"] = {"wire7": {"name": "lo"}}
     done = run_on_host(container, "true")

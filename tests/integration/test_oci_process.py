@@ -156,6 +156,9 @@ def test_document_of_another_version_is_refused(
     assert words in done.stderr
 
 
+@pytest.mark.clause(
+    "config.md#extensibility", "MUST NOT generate an error if they encounter an unknown property"
+)
 def test_unknown_properties_are_ignored_and_annotations_kept(container: Container) -> None:
     container.bundle.spec |= {"future": {"x": [1]}, "annotations": {"org.example.key": "value"}}
     container.bundle.linux["future"] = 7
@@ -212,6 +215,9 @@ def test_capabilities_of_the_first_program(container: Container) -> None:
     assert {line.split("\t")[1] for line in printed.splitlines()} == {f"{1 << 5 | 1 << 6:016x}"}
 
 
+@pytest.mark.clause(
+    "config.md#linux-process", "capabilities that cannot be granted: SHOULD NOT fail"
+)
 def test_capability_that_can_not_be_granted_is_no_error(container: Container) -> None:
     for names in container.bundle.spec["process"]["capabilities"].values():
         names += ["CAP_TEST"]

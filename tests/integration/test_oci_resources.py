@@ -131,6 +131,7 @@ def test_unified_file_is_written(container: Container) -> None:
     assert read(container, {"unified": unified}, "unified/hugetlb.2MB.max") == ["6291456"]
 
 
+@pytest.mark.clause("config-linux.md#allowed-device-list", "MUST apply entries in the listed order")
 @pytest.mark.host("cgroup v1")
 def test_device_rules_stand_in_the_list_as_they_were_given(container: Container) -> None:
     container.bundle.linux["resources"]["devices"] = [

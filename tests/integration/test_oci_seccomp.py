@@ -96,6 +96,10 @@ def profile(action: str, *names: str, **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.clause(
+    "config-linux.md#seccomp",
+    "MUST send exactly one container process state per connection, which MUST be closed after it",
+)
 @pytest.mark.parametrize("is_unprivileged", [True, False], ids=["nnp", "plain"])
 def test_agent_answers_for_the_container(
     container: Container, agent: Agent, *, is_unprivileged: bool
@@ -155,6 +159,18 @@ def test_agent_may_let_a_call_go_on(container: Container, agent: Agent) -> None:
     assert container.output("mkdir /tmp/x; ls /tmp") == "x\n"
 
 
+def test_metadata_reaches_the_agent_as_it_is(container: Container, agent: Agent) -> None:
+    words = '"},"pid":1,"state":{"id":"x\\u0000\n\t'
+    container.bundle.linux["seccomp"]["listenerMetadata"] = words
+    container.run("true")
+    (state,) = agent.states
+    assert state["metadata"] == words
+    assert state["state"]["id"] == container.name
+
+
+@pytest.mark.clause(
+    "config-linux.md#seccomp", "if sending to this socket fails, the runtime MUST generate an error"
+)
 def test_agent_that_is_not_there_is_an_error_and_nothing_is_left(container: Container) -> None:
     done = container.run("true")
     assert done.returncode == 1

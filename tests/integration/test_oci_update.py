@@ -281,6 +281,7 @@ def test_limits_end_where_runc_brings_them(
         runc("delete", "--force", f"{name}-runc")
 
 
+@pytest.mark.clause("config-linux.md#memory", "checkBeforeUpdate: MUST reject the new limit")
 @pytest.mark.host("memory on v1")
 def test_limit_below_what_is_used_is_refused_where_that_is_asked_for(
     bundle: Bundle, oci: Runtime
