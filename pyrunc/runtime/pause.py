@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .container_state import StateDirectory
 
 _FREEZE_SECONDS = 10.0
+_THAW_SECONDS = 2.0
 
 
 def pause(directory: StateDirectory) -> None:
@@ -77,10 +78,14 @@ def freeze(groups: cgroup.ContainerCgroups, container_id: str) -> None:
 def thaw(groups: cgroup.ContainerCgroups, container_id: str) -> None:
     """Let frozen cgroups go on.  Raises: PyruncError if one above them is frozen."""
     cgroup.thaw_all(groups)
-    if not _wait_until(lambda: not cgroup.is_frozen(groups)):
+    if not _wait_until(lambda: not _is_standing(groups), _THAW_SECONDS):
         raise PyruncError(
             f"cannot resume {container_id}: a cgroup above it is frozen", subject=container_id
         )
+
+
+def _is_standing(groups: cgroup.ContainerCgroups) -> bool:
+    return cgroup.is_frozen(groups) or cgroup.has_settled_frozen(groups)
 
 
 def _wait_until_frozen(groups: cgroup.ContainerCgroups) -> bool:
@@ -95,11 +100,11 @@ def _wait_until_frozen(groups: cgroup.ContainerCgroups) -> bool:
         cgroup.freeze(groups)
         return False
 
-    return _wait_until(has_settled)
+    return _wait_until(has_settled, _FREEZE_SECONDS)
 
 
-def _wait_until(is_true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _FREEZE_SECONDS
+def _wait_until(is_true: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     pause_seconds = 0.0005
     while not is_true():
         if time.monotonic() > deadline:

@@ -126,3 +126,21 @@ def test_signal_for_all_leaves_a_paused_container_paused(
     assert oci.state(name)["status"] == "paused"
     oci("kill", "--all", name, "KILL", check=True)
     oci.wait_for(name, "stopped")
+
+
+@pytest.mark.host("freezer on v1")
+def test_resume_tells_that_a_cgroup_above_is_frozen(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    bundle.linux["cgroupsPath"] = f"/pyrunc/above-{name}/{name}"
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("pause", name, check=True)
+    above = Path("/sys/fs/cgroup/freezer/pyrunc", f"above-{name}")
+    (above / "freezer.state").write_text("FROZEN")
+    try:
+        assert "a cgroup above it is frozen" in oci("resume", name).stderr
+    finally:
+        (above / "freezer.state").write_text("THAWED")
+    oci("delete", "--force", name, check=True)
+    for directory in cgroups_named(f"above-{name}"):
+        Path(directory).rmdir()
