@@ -25,6 +25,7 @@ static step_function *const step_functions[STEP_KINDS] = {
     [STEP_UNSHARE] = step_unshare,
     [STEP_WRITE_TIME_OFFSETS] = step_write_time_offsets,
     [STEP_BECOME_ROOT] = step_become_root,
+    [STEP_ENTER_PID_NAMESPACE] = step_enter_pid_namespace,
     [STEP_JOIN_KEYRING] = step_join_keyring,
     [STEP_SET_LINK_UP] = step_set_link_up,
     [STEP_ADD_ADDRESS] = step_add_address,

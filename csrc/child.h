@@ -82,6 +82,9 @@ int netlink_link_state(int fd, const void *message, uint32_t size);
 /* step_settings.c; for the parent as well */
 int set_cpu_affinity(const void *cpus, size_t size);
 
+/* step_execute.c */
+void append_number(char *end, unsigned number);
+
 /* step_identity.c; the first two for the parent as well */
 int join_namespace(int fd, const char *path, int type, uint64_t *inode);
 int write_file(const char *path, const void *data, size_t size);
@@ -89,7 +92,8 @@ int tie_to_parent(const struct child *child);
 
 step_function step_await_hooks, step_run_hook;
 step_function step_wait, step_die_with_parent, step_new_session, step_join_cgroup,
-    step_join_namespace, step_unshare, step_write_time_offsets, step_become_root, step_join_keyring;
+    step_join_namespace, step_unshare, step_write_time_offsets, step_become_root,
+    step_enter_pid_namespace, step_join_keyring;
 step_function step_set_link_up, step_add_address, step_add_route;
 step_function step_set_propagation, step_attach_rootfs, step_bind_rootfs, step_open_rootfs,
     step_pivot_root, step_move_root, step_change_root;

@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -264,13 +265,42 @@ static void run_steps(struct launch *launch)
     }
 }
 
+/* Nobody is left who wants to hear of it.  The child may be frozen with its container, and die when
+ * that is thawed: it is not waited for. */
+static _Noreturn void abandon(const struct launch *launch)
+{
+    syscall(SYS_pidfd_send_signal, launch->pidfd, SIGKILL, NULL, 0);
+    _exit(EXIT_FAILED);
+}
+
+/* The child has let another be born in its place, and ends; that one waits for us. */
+static void adopt(struct launch *launch, pid_t pid, int pidfd)
+{
+    bool follows = launch->plan->options & LAUNCH_FOLLOW;
+    struct pollfd ends[] = {
+        {.fd = launch->pidfd, .events = POLLIN},
+        {.fd = follows ? launch->client_fd : -1},
+    };
+    struct exit_status status;
+    while (poll(ends, 2, -1) < 0)
+        continue;
+    if (!ends[0].revents)
+        abandon(launch);
+    reap(launch, &status);
+    close(launch->pidfd);
+    launch->pidfd = pidfd;
+    launch->pid = pid;
+    if (write(launch->sync_fd, "p", 1) != 1)
+        return; /* it is gone, and the next we hear is that */
+}
+
 /* Read what the child sends: its terminal, the descriptor of its filter ('L'), or that it waits to
  * be started.  0 at its end. */
 static int receive_from_child(struct launch *launch)
 {
-    char byte = 0;
+    char text[16] = "";
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct iovec body = {.iov_base = &byte, .iov_len = 1};
+    struct iovec body = {.iov_base = text, .iov_len = sizeof text - 1};
     struct msghdr message = {
         .msg_iov = &body,
         .msg_iovlen = 1,
@@ -282,22 +312,16 @@ static int receive_from_child(struct launch *launch)
         return 0;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (!header || header->cmsg_type != SCM_RIGHTS)
-        return byte;
+        return text[0];
     int fd;
     memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    if (byte == 'L')
+    if (text[0] == 'L')
         send_listener(launch, fd);
+    else if (text[0] == 'P')
+        adopt(launch, (pid_t)strtol(text + 1, NULL, 10), fd);
     else
         launch->master_fd = fd;
-    return byte;
-}
-
-/* Nobody is left who wants to hear of it.  The child may be frozen with its container, and die when
- * that is thawed: it is not waited for. */
-static _Noreturn void abandon(const struct launch *launch)
-{
-    syscall(SYS_pidfd_send_signal, launch->pidfd, SIGKILL, NULL, 0);
-    _exit(EXIT_FAILED);
+    return text[0];
 }
 
 /* Wait until the child executes its command, waits to be started, or is gone. */
@@ -309,14 +333,17 @@ static int await_child(struct launch *launch)
         struct pollfd ends[] = {
             {.fd = launch->sync_fd, .events = POLLIN},
             {.fd = follows ? launch->client_fd : -1},
+            {.fd = follows ? launch->pidfd : -1, .events = POLLIN},
         };
-        int ready = poll(ends, 2, is_traced ? TRACE_INTERVAL_MS : -1);
+        int ready = poll(ends, 3, is_traced ? TRACE_INTERVAL_MS : -1);
         if (ready > 0 && ends[0].revents) {
             int said = receive_from_child(launch);
             if (said == 0 || said == 'A')
                 return said;
         } else if (ready > 0 && ends[1].revents) {
             abandon(launch);
+        } else if (ready > 0 && ends[2].revents) {
+            blame_child(launch); /* it was killed, and what it gave birth to waits in vain */
         }
         if (is_traced)
             send_trace(launch);

@@ -56,6 +56,7 @@ enum step_kind {
     STEP_UNSHARE,
     STEP_WRITE_TIME_OFFSETS,
     STEP_BECOME_ROOT,
+    STEP_ENTER_PID_NAMESPACE,
     STEP_JOIN_KEYRING,
     /* child: network */
     STEP_SET_LINK_UP,

@@ -97,7 +97,7 @@ static void close_unneeded(struct child *child)
 }
 
 /* Write a number behind a prefix; the buffer is large enough for both. */
-static void append_number(char *end, unsigned number)
+void append_number(char *end, unsigned number)
 {
     char digits[12];
     size_t length = 0;

@@ -159,3 +159,35 @@ int step_join_keyring(struct child *child, const struct step *step)
     int result = sys_result(syscall(SYS_keyctl, KEYCTL_SETPERM, serial, 0x3f080000, 0, 0));
     return result == -EPERM || result == -ENOSYS || result == -EACCES ? 0 : result;
 }
+
+/* Let a child of one's parent be born where setns said, and go on in its place: the launcher is
+ * told, reaps this process, and answers.  Kernel: setns moves nobody but children into a PID
+ * namespace (pid_namespaces(7)); PDEATHSIG is not inherited (prctl(2)).
+ *
+ * Security: from here on whoever has CAP_SYS_PTRACE in the container may trace the process.  It is
+ * in there with everything else by now, and holds no descriptor of the host's. */
+int step_enter_pid_namespace(struct child *child, const struct step *step)
+{
+    int pidfd = -1;
+    struct clone_args arguments = {
+        .flags = CLONE_PARENT | CLONE_PIDFD,
+        .pidfd = (uintptr_t)&pidfd,
+    };
+    char text[16] = "P", byte = 0;
+    if (child->proc_fd >= 0)
+        sys_close(child->proc_fd);
+    child->proc_fd = -1;
+    if (step->fd >= 0)
+        sys_close(step->fd);
+    int pid = sys_result(syscall(SYS_clone3, &arguments, sizeof arguments));
+    if (pid < 0)
+        return pid;
+    if (pid > 0) {
+        append_number(text + 1, (unsigned)pid);
+        send_descriptor(child->sync_fd, pidfd, text);
+        _exit(0);
+    }
+    if (syscall(SYS_read, child->sync_fd, &byte, 1) != 1)
+        return -EPIPE;
+    return child->is_tied ? tie_to_parent(child) : 0;
+}

@@ -69,6 +69,8 @@ KINDS: dict[str, str] = {
     "unshare": "unshare",  # a=CLONE_NEW* flags (cgroup, time)
     "write-time-offsets": "write time offsets",  # data as in /proc/self/timens_offsets
     "become-root": "become root of the user namespace",  # setgroups if allowed, setresgid/uid 0
+    # fd=what else is closed; a child takes the process's place, in the namespace that it joined
+    "enter-pid-namespace": "enter the PID namespace",
     "join-keyring": "join session keyring",  # data=name; ENOSYS, EDQUOT, EPERM are no failure
     # child: network
     "set-link-up": "bring up",  # target=interface, data=netlink message

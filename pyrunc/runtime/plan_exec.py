@@ -1,15 +1,16 @@
 """How does one more process enter a container that runs?
 
-It is born as a child of the launcher, in the container's PID namespace; it joins the cgroups while
-it sees the host's files, then all the other namespaces at once, and becomes the command by the same
-steps as the container's first process.  What is written to procfs comes before that: where a user
-namespace's procfs is masked, nobody in there may mount another (mount_too_revealing).  Pure, as
-plan.py; exec_process.py tells the story.
+It is born as a child of the launcher and joins the cgroups while it sees the host's files, then all
+namespaces at once; a child of it takes its place in the PID namespace, and becomes the command by
+the same steps as the container's first process.  What is written to procfs comes before the join:
+where a user namespace's procfs is masked, nobody in there may mount another (mount_too_revealing).
+Pure, as plan.py; exec_process.py tells the story.
 
 Security: from its birth to execve the process is not dumpable, so that nothing in the container can
-trace it or open what it holds (CVE-2016-9962); /proc/PID/exe leads to a read-only overlay
-(CVE-2019-5736); it keeps no directory of the host, and its working directory is checked
-(CVE-2024-21626).
+trace it or open what it holds (CVE-2016-9962), but for those that have CAP_SYS_PTRACE in the host's
+user namespace: they see it only when it is in the container with its root and all else.
+/proc/PID/exe leads to a read-only overlay (CVE-2019-5736); it keeps no directory of the host, and
+its working directory is checked (CVE-2024-21626).
 """
 
 from __future__ import annotations
@@ -64,18 +65,18 @@ def compile_exec_plan(spec: dict[str, Any], facts: HostFacts, context: ExecConte
     return LaunchPlan(
         steps=(
             *_affinity(affinity.get("initial"), HOST),
-            *_join(flags & CLONE_NEWPID, HOST),
             _clone(context),
             Step(kind="die-with-parent"),
-            Step(kind="new-session"),
             *(Step(kind="join-cgroup", path=f"{path}/tasks") for path in _v1(context.cgroups)),
             *join_steps(resctrl_group(spec, facts, context.container_id)),
             *_affinity(affinity.get("final")),
             *oom_score_steps(process, facts),
             *label_steps(process, facts),
-            *_join(flags & ~CLONE_NEWPID),
+            *_join(flags),
             *([Step(kind="become-root")] if flags & CLONE_NEWUSER else []),
             *_root(context),
+            *_enter(flags),
+            Step(kind="new-session"),
             *_keyring(context),
             *_terminal(process, context),
             *process_steps(spec, facts, _launch_context(context)),
@@ -106,7 +107,7 @@ def _affinity(cpus: str | None, stage: str = "child") -> list[Step]:
     return [Step(kind="set-cpu-affinity", stage=stage, target=cpus, data=cpu_mask(cpus))]
 
 
-def _join(flags: int, stage: str = "child") -> list[Step]:
+def _join(flags: int) -> list[Step]:
     """Join the container's namespaces by a pidfd of its first process, all in one call.
 
     Kernel: the user namespace is then the first to be joined, and the others are with the rights
@@ -118,13 +119,19 @@ def _join(flags: int, stage: str = "child") -> list[Step]:
     return [
         Step(
             kind="join-namespace",
-            stage=stage,
             fd=CONTAINER_DESCRIPTOR,
             target=CONTAINER_DESCRIPTOR,
             a=flags,
             note=kinds,
         )
     ]
+
+
+def _enter(flags: int) -> list[Step]:
+    """Let a child take the process's place in the PID namespace."""
+    if not flags & CLONE_NEWPID:
+        return []
+    return [Step(kind="enter-pid-namespace", fd=CONTAINER_DESCRIPTOR)]
 
 
 def _clone(context: ExecContext) -> Step:

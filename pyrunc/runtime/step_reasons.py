@@ -118,6 +118,11 @@ _KINDS: dict[str, tuple[str, str]] = {
         "with the maps written, this process takes the ids that own its namespaces",
         "user_namespaces(7), credentials(7)",
     ),
+    "enter-pid-namespace": (
+        "only a child enters one: it is born when all else is joined, and goes on; in there others"
+        " see it",
+        "pid_namespaces(7), clone(2) CLONE_PARENT",
+    ),
     "join-keyring": (
         "an own session keyring: keys of the caller stay outside",
         "keyctl(2), session-keyring(7)",
@@ -294,10 +299,9 @@ _KINDS: dict[str, tuple[str, str]] = {
 # (kind, target or path, or the end of it) -> as above
 _SPECIAL: dict[tuple[str, str], tuple[str, str]] = {
     ("join-namespace", "container"): (
-        "the namespaces of the container's first process, by a pidfd and all at once: its PID"
-        " namespace by the launcher, because only children enter one; the rest by the child, which"
-        " nothing in there can trace",
-        "setns(2), pid_namespaces(7)",
+        "the namespaces of the container's first process, by a pidfd and all at once; while nobody"
+        " in there sees this process",
+        "setns(2)",
     ),
     ("mount", "/proc"): (
         "processes of the new pid namespace; it must not be a link (CVE-2019-19921)",

@@ -219,7 +219,9 @@ def test_killed_exec_into_a_paused_container_leaves_nothing(box: Box) -> None:
     assert box.processes() == {box.pid}
 
 
-@pytest.mark.parametrize("fault", ["join-namespace#2", "let-go", "execute", "new-session"])
+@pytest.mark.parametrize(
+    "fault", ["join-namespace", "enter-pid-namespace", "let-go", "execute", "new-session"]
+)
 @pytest.mark.parametrize("action", ["kill", "EIO"])
 def test_fault_on_the_way_in_leaves_nothing(box: Box, fault: str, action: str) -> None:
     box.start()

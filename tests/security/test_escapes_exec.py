@@ -21,8 +21,8 @@ __all__ = ["box"]
 # What every process can try on every other, without end; what worked is written down.  `sleep` is
 # the container's own: that its memory can be read shows that looking works.  The name may be that
 # of a moment ago, so what counts is what could only be found before execve: other memory than that
-# of busybox, which has nothing but a stack at first; a root that is not the container's; a
-# directory; a descriptor above 2.
+# of busybox, which has nothing but a stack at first; a root or a directory that is not the
+# container's; a descriptor above 2.
 LURK = r"""
 until [ -e /tmp/go ]; do sleep 0.05; done
 while :; do
@@ -39,8 +39,8 @@ while :; do
             cd $p/cwd && { [ -e tmp/seen ] || echo cwd >>/tmp/worked; }
             cd /
             for f in $p/fd/*; do
-                [ -d $f ] && echo $f >>/tmp/worked
-                case $f in */[012]) ;; *) true <$f && echo $f >>/tmp/worked ;; esac
+                [ -d $f ] && { [ -e $f/tmp/seen ] || echo directory $f >>/tmp/worked; }
+                case $f in */[012]) ;; *) true <$f && echo fd $(readlink $f) >>/tmp/worked ;; esac
             done
             ;;
         sleep) [ -e /tmp/control ] || { read -r line <$p/maps && echo ok >/tmp/control; } ;;
@@ -76,6 +76,24 @@ def test_joining_process_can_not_be_traced_or_used(box: Box, user: str) -> None:
     assert program_digest() == before
 
 
+def test_tracer_by_right_finds_nothing_of_the_host(box: Box) -> None:
+    """CAP_SYS_PTRACE in the host's user namespace opens every process that is to be seen."""
+    for names in box.bundle.spec["process"]["capabilities"].values():
+        names.append("CAP_SYS_PTRACE")
+    (box.bundle.rootfs / "tmp").chmod(0o1777)
+    box.start("sh", "-c", "sleep 1000")
+    for _ in range(2):
+        box.detach("sh", "-c", LURK)
+    (box.bundle.rootfs / "tmp/go").touch()
+    for _ in range(60):
+        assert box.execute("true").returncode == 0
+    worked = read(box, "worked").splitlines()
+    assert "/pyrunc-init" in "".join(worked)
+    assert not {"exe", "root", "cwd", "directory"} & {line.partition(" ")[0] for line in worked}
+    opened = {line.removeprefix("fd").strip() for line in worked if line.startswith("fd")}
+    assert opened <= {"", "/", "/bin/busybox"}
+
+
 def test_command_that_is_the_launcher_itself_gets_nowhere(box: Box) -> None:
     """`#!/proc/self/exe` executes the launcher in the container, without a plan."""
     before = program_digest()
@@ -106,10 +124,10 @@ def trace(box: Box, *words: str) -> list[list[str]]:
 
 
 def entering(calls: list[list[str]]) -> list[str]:
-    """Return those of the process that joins the container."""
-    return next(
-        c for c in calls if any(one.startswith("setns(") and "CLONE_NEWNS" in one for one in c)
-    )
+    """Return those of the process that joins the container, and of the one that goes on for it."""
+    joining = next(c for c in calls if any("CLONE_NEWNS" in one for one in c if "setns(" in one))
+    following = next(c for c in calls if any(one.startswith("setgroups(") for one in c))
+    return [*joining, *following]
 
 
 def test_nothing_but_execve_follows_the_filter(box: Box) -> None:
