@@ -12,11 +12,11 @@ import pty
 import select
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from tests.harness.engine import SLOWNESS
 
@@ -40,8 +40,9 @@ class Ground:
 
     def __init__(self, prefix: str) -> None:
         """Make the namespaces, held by their first process, and a directory with a short name."""
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir="/var/tmp"))
-        self.directory.chmod(0o711)
+        # containerd takes no name with an underscore at its ends, as tempfile makes them.
+        self.directory = Path("/var/tmp", f"{prefix}-{token_hex(4)}")
+        self.directory.mkdir(mode=0o711)
         (self.directory / "tmp").mkdir()
         self.holder = subprocess.Popen(
             [*UNSHARE.split(), "sh", "-c", SET_UP], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
