@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 
 enum {
-    MAX_WORDS = 4096,   /* arguments and environment together; hooks.py refuses more */
+    MAX_WORDS = 1024,   /* arguments and environment together; plan_hooks.py refuses more */
     PIPE_BYTES = 4096,  /* what every new pipe takes at once */
     EXIT_NO_HOOK = 127, /* `hook_errno` tells why */
     SIGNAL_SET_BYTES = 8,

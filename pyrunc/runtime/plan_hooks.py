@@ -28,7 +28,7 @@ HOOK_KINDS = (
     "poststop",
 )
 
-_WORD_LIMIT = 4096  # of csrc/step_hook.c
+_WORD_LIMIT = 1024  # of csrc/step_hook.c
 
 
 def hooks_of(spec: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -512,6 +512,10 @@ def test_later_hooks_are_those_of_create_whatever_the_bundle_says_then(
             "hooks.poststop[0].timeout: 0 is not",
         ),
         ({"poststart": {"path": "/bin/true"}}, "hooks.poststart: must be a list"),
+        (
+            {"startContainer": [{"path": "/bin/true", "env": ["A=b"] * 1024}]},
+            "hooks.startContainer[0]: 1025 arguments and variables are more than the limit of 1024",
+        ),
     ],
 )
 def test_invalid_hook_is_refused_by_its_place(
@@ -726,3 +730,17 @@ def test_failing_hook_of_run_detached_leaves_nothing(
     told = fails(oci, "run", "--detach", "-b", bundle.write("sleep", "60"), name)
     assert "error running hook #0: error running hook: exit status 7" in told
     assert nothing_left(oci, name)
+
+
+def test_start_container_hook_runs_within_a_small_stack(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    text = "#!/bin/sh\necho $# $LAST > /tmp/seen\n"
+    environment = [*(f"N{number}=x" for number in range(500)), "LAST=y"]
+    hook(bundle, "startContainer", text, args=["a"] * 500, env=environment)
+    limit = {"type": "RLIMIT_STACK", "soft": 160 << 10, "hard": 8 << 20}
+    bundle.spec["process"]["rlimits"] = [limit]
+    bundle.spec["root"]["readonly"] = False
+    oci.create(bundle.write("sleep", "60"), name)
+    oci("start", name, check=True)
+    assert (bundle.rootfs / "tmp/seen").read_text() == "499 y\n"
