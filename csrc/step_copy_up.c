@@ -27,6 +27,13 @@ static int copy_owner(int dir_fd, const char *name, const struct stat *status)
     return result == -EINVAL ? 0 : result;
 }
 
+/* Last, since all else changes them. */
+static int copy_times(int fd, const struct stat *status)
+{
+    const struct timespec times[] = {status->st_atim, status->st_mtim};
+    return sys_result(syscall(SYS_utimensat, fd, NULL, times, 0));
+}
+
 static int copy_bytes(int from_fd, int to_fd)
 {
     char buffer[COPY_BYTES];
@@ -50,6 +57,8 @@ static int copy_file(int from_fd, int to_dir, const char *name, const struct sta
         result = copy_owner(to_fd, "", status);
     if (result == 0)
         result = sys_result(syscall(SYS_fchmod, to_fd, status->st_mode & 07777));
+    if (result == 0)
+        result = copy_times(to_fd, status);
     sys_close(to_fd);
     return result;
 }
@@ -143,5 +152,7 @@ int copy_tree(int from_fd, int to_fd, int depth)
         result = -errno;
     if (result == 0)
         result = copy_owner(to_fd, "", &status);
-    return result < 0 ? result : sys_result(syscall(SYS_fchmod, to_fd, status.st_mode & 07777));
+    if (result == 0)
+        result = sys_result(syscall(SYS_fchmod, to_fd, status.st_mode & 07777));
+    return result < 0 ? result : copy_times(to_fd, &status);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,8 +43,11 @@ def test_tmpcopyup_brings_what_the_image_has(container: Container) -> None:
     subprocess.run(["chown", "-h", "7:8", root / "deep/file", root / "link"], check=True)
     (root / "deep/file").chmod(0o4750)
     root.chmod(0o2751)
+    for path in (root / "deep/file", root / "deep"):
+        os.utime(path, (86400, 86400))
     container.bundle.mount("/srv", "tmpfs", "tmpfs", "tmpcopyup", "nosuid")
     script = "cd /srv; stat -c '%n %F %a %u:%g' . deep/file link fifo; cat link; echo; touch new"
+    script += "; stat -c %Y deep deep/file"
     printed = container.output(f"{script}; grep ' /srv ' /proc/self/mountinfo")
     assert printed.splitlines()[:5] == [
         ". directory 2751 0:0",
@@ -52,7 +56,8 @@ def test_tmpcopyup_brings_what_the_image_has(container: Container) -> None:
         "fifo fifo 640 0:0",
         "content",
     ]
-    assert "- tmpfs" in printed.splitlines()[5]
+    assert printed.splitlines()[5:7] == ["86400", "86400"]
+    assert "- tmpfs" in printed.splitlines()[7]
     assert not (root / "new").exists()
 
 
