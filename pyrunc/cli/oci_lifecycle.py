@@ -94,7 +94,6 @@ def delete(call: Call) -> int:
 def run(call: Call) -> int:
     """Create, start, and unless detached stay until the end; return the command's exit code."""
     directory = call.directory()
-    from ..engine.terminal import window_size
     from ..engine.wait import SignalPipe, attach
     from ..runtime import create_container, lifecycle
 
@@ -115,6 +114,8 @@ def run(call: Call) -> int:
 
                 start_new_thread(chosen.ready_proxy.forward, (directory.read().pid,))
             if has_terminal:
+                from ..engine.terminal import window_size
+
                 launch.resize(*window_size(0))
             ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
             launch.wait()

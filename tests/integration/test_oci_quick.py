@@ -341,3 +341,50 @@ def test_of_many_deletes_at_once_all_leave_nothing(bundle: Bundle, oci: Runtime)
         process.communicate()
     assert 0 in [process.returncode for process in processes]
     assert not (oci.root / NAME).exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "call"),
+    [
+        ("start", "unlinkat"),
+        ("start", "write"),
+        ("start", "poll"),
+        ("delete", "pidfd_send_signal"),
+        ("delete", "rmdir"),
+        ("delete", "unlinkat"),
+    ],
+)
+def test_killed_between_any_two_calls_leaves_what_delete_force_removes(
+    bundle: Bundle, oci: Runtime, directory: Path, verb: str, call: str
+) -> None:
+    bundle.write("sleep", "60")
+    words = [oci.program, "--root", str(oci.root), verb, *(["--force"] * (verb == "delete")), NAME]
+    for number in range(1, 40):
+        oci.create(bundle.path, NAME)
+        strace = ["strace", "-f", "-o", "/dev/null", "-e"]
+        strace.append(f"inject={call}:signal=KILL:when={number}")
+        done = subprocess.run([*strace, *words], stdin=subprocess.DEVNULL, capture_output=True)
+        oci("delete", "--force", NAME, check=True)
+        assert not (oci.root / NAME).exists()
+        assert not cgroups_named(NAME)
+        if done.returncode == 0:
+            break
+    assert 1 < number < 39
+    assert done.returncode == 0
+
+
+def test_no_part_of_a_state_is_taken_for_the_whole(oci: Runtime, quick: Runtime) -> None:
+    place = oci.root / NAME
+    place.mkdir(parents=True, mode=0o700)
+    raw = (
+        f'{{"container_id":"{NAME}","bundle":"/b","rootfs":"/b/r","created":"2026-01-01T00:00:00Z",'
+        '"annotations":{"a":"b\\n"},"pid":4000000,"pid_start_time":1,"cgroups":["/nonexistent"]}'
+    ).encode()
+    for length in range(len(raw)):
+        (place / "state.json").write_bytes(raw[:length])
+        assert NO_PYTHON in quick("state", NAME).stderr
+    for replaced in (raw + b" ", raw.replace(b"/b/r", b"/b/\xc3\xa4"), raw.replace(b",", b", ", 1)):
+        (place / "state.json").write_bytes(replaced)
+        assert NO_PYTHON in quick("state", NAME).stderr
+    (place / "state.json").write_bytes(raw)
+    assert quick.state(NAME)["status"] == "stopped"
