@@ -35,6 +35,10 @@ _REASONS: dict[tuple[str, int], tuple[str, str]] = {
         "too many processes",
         "the pids limit of this cgroup, or the ulimit nproc, is reached",
     ),
+    ("enter-pid-namespace", errno.EAGAIN): (
+        "too many processes",
+        "the pids limit of the container, or its user's ulimit nproc, is reached",
+    ),
     ("clone", errno.ENOENT): ("no such cgroup", "make it below the container's, or choose another"),
     ("join-cgroup", errno.ENOENT): ("no such cgroup", "make it below the container's first"),
     ("clone", errno.EPERM): ("operation not permitted", "pyrunc needs to run as root"),
