@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -136,6 +137,17 @@ def test_ps_sees_processes_in_a_cgroup_below(bundle: Bundle, oci: Runtime, name:
     assert json.loads(oci("ps", "-f", "json", name, check=True).stdout) == pids
     oci("delete", "--force", name, check=True)
     assert not cgroups_named(name)
+
+
+def test_ps_sees_what_exec_has_started(bundle: Bundle, oci: Runtime, name: str) -> None:
+    word = f"{os.getpid()}.79"
+    oci.create(bundle.write("sleep", word), name)
+    oci("start", name, check=True)
+    null = subprocess.DEVNULL
+    line = [oci.program, "--root", str(oci.root), "exec", "--detach", name, "sleep", word]
+    subprocess.run(line, stdin=null, stdout=null, stderr=null, check=True, timeout=60)
+    pids = wait_for_pids(word, 2)
+    assert json.loads(oci("ps", "-f", "json", name, check=True).stdout) == pids
 
 
 def test_ps_of_a_stopped_container_is_empty(bundle: Bundle, oci: Runtime, name: str) -> None:
