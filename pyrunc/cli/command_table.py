@@ -9,11 +9,15 @@ Entry = tuple[str, str, str]
 
 CONTAINER: dict[str, Entry] = {
     "run": ("commands_run", "RUN", "Create and run a new container from an image"),
+    "create": ("commands_run", "CREATE", "Create a container, and leave it to start"),
     "exec": ("commands_run", "EXEC", "Execute a command in a running container"),
     "ls": ("commands_container", "PS", "List containers"),
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
     "rm": ("commands_container", "RM", "Remove containers"),
     "logs": ("commands_life", "LOGS", "Print what a container has printed"),
+    "start": ("commands_life", "START", "Start containers that do not run"),
+    "restart": ("commands_life", "RESTART", "Stop containers, and start them again"),
+    "rename": ("commands_life", "RENAME", "Give a container another name"),
     "stop": ("commands_life", "STOP", "Stop containers"),
     "kill": ("commands_life", "KILL", "Send a signal to containers"),
     "wait": ("commands_life", "WAIT", "Wait for containers to end, and print their exit codes"),
@@ -35,7 +39,7 @@ SYSTEM: dict[str, Entry] = {
 ROOT: dict[str, Entry] = {
     "run": CONTAINER["run"],
     "explain": ("commands_run", "EXPLAIN", "Show the steps that run would take, and take none"),
-    "exec": CONTAINER["exec"],
+    **{name: CONTAINER[name] for name in ("exec", "create", "start", "restart", "rename")},
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
@@ -55,14 +59,14 @@ IMAGE_ALIASES = {"list": "ls"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
-    "cp", "create", "diff", "events", "export", "history", "import", "login",
+    "cp", "diff", "events", "export", "history", "import", "login",
     "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
-    "rename", "restart", "rmi", "save", "search", "secret", "service", "stack", "start", "stats",
+    "rmi", "save", "search", "secret", "service", "stack", "stats",
     "swarm", "tag", "top", "trust", "update", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "commit", "cp", "create", "diff", "export", "port",
-    "prune", "rename", "restart", "start", "stats", "top", "update",
+    "attach", "commit", "cp", "diff", "export", "port",
+    "prune", "stats", "top", "update",
 )  # fmt: skip
 IMAGE_LATER = ("build", "history", "import", "prune", "pull", "push", "rm", "remove", "save", "tag")
 SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")

@@ -1,4 +1,4 @@
-"""The commands about containers that live: logs, wait, kill, stop, pause, unpause."""
+"""The commands about containers that live: start, stop, logs, wait, kill, pause, rename …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.flag_grammar import one, signal_number
 from ..engine.go_values import integer
-from ..errors import PyruncError
+from ..errors import InvalidInput, PyruncError
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers
@@ -109,6 +109,54 @@ def stop(call: Call) -> int:
     return failed
 
 
+def start(call: Call) -> int:
+    """Start containers; with -a stay with the one."""
+    attaches = call.is_on("attach") or call.is_on("interactive")
+    if attaches and len(call.operands) > 1:
+        raise InvalidInput("you cannot start and attach multiple containers at once")
+    engine = call.engine()
+    if attaches:
+        from ..engine.start_again import start_attached
+
+        return start_attached(
+            engine,
+            call.operands[0],
+            interactive=call.is_on("interactive"),
+            tell=output.note,
+        )
+    from ..engine.start_again import start_container
+
+    def act(name: str) -> None:
+        start_container(engine, name)
+        output.line(name)
+
+    return listing.failures(call.operands, act)
+
+
+def restart(call: Call) -> int:
+    """Stop containers and start them again."""
+    from ..engine.start_again import restart as restart_one
+
+    engine = call.engine()
+    given = call.text("timeout")
+    seconds = one("-t, --timeout", given, integer) if given else None
+    number = _signal(call)
+
+    def act(name: str) -> None:
+        restart_one(engine, name, seconds=seconds, signal=number)
+        output.line(name)
+
+    return listing.failures(call.operands, act)
+
+
+def rename(call: Call) -> int:
+    """Give a container another name."""
+    from ..engine.rename import rename as rename_one
+
+    rename_one(call.engine(), call.operands[0], call.operands[1])
+    return 0
+
+
 def pause(call: Call) -> int:
     """Freeze all processes of containers."""
     from ..engine.pause import pause as pause_one
@@ -189,6 +237,46 @@ STOP = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Ask containers to end by their stop signal, and kill those that do not.",
+    complete=containers,
+)
+
+START = Command(
+    "start",
+    start,
+    rows=(
+        ("attach", "a", FLAG, "", "", "Stay, with its output and signals, until it ends"),
+        ("interactive", "i", FLAG, "", "", "Give it your input, too"),
+        _HELP,
+    ),
+    later={"detach-keys": ("", VALUE), "checkpoint": ("", VALUE), "checkpoint-dir": ("", VALUE)},
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Start containers that were created, or have ended.",
+    complete=containers,
+)
+
+RESTART = Command(
+    "restart",
+    restart,
+    rows=(
+        ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
+        ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
+        _HELP,
+    ),
+    aliases={"time": "timeout"},
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Stop containers, and start them again.",
+    complete=containers,
+)
+
+RENAME = Command(
+    "rename",
+    rename,
+    rows=(_HELP,),
+    usage="CONTAINER NEW_NAME",
+    counts=(2, 2),
+    about="Give a container another name.",
     complete=containers,
 )
 

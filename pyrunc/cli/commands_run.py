@@ -1,4 +1,4 @@
-"""The commands `run`, `exec` and `explain`."""
+"""The commands `run`, `create`, `exec` and `explain`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def run(call: Call) -> int:
     _refuse_dash(call)
     options = run_command.parse(call.flags, call.operands)
     return run_command.execute(call.engine(), options)
+
+
+def create(call: Call) -> int:
+    """Make a container, and print its ID."""
+    _refuse_dash(call)
+    options = run_command.parse(call.flags, call.operands)
+    from ..engine.create_container import create_container
+
+    output.line(create_container(call.engine(), options, tell=output.note))
+    return 0
 
 
 def execute(call: Call) -> int:
@@ -67,6 +77,21 @@ RUN = Command(
     "Options end at IMAGE; what follows is the container's own command line.  The exit code is "
     "the command's, 128 and its number if a signal ended it, 127 if it is not there, 126 if it "
     "cannot be executed, and 125 if pyrunc itself failed.",
+    complete=images,
+    later=RUN_LATER,
+    aliases=RUN_ALIASES,
+    interspersed=False,
+    is_run=True,
+)
+
+CREATE = Command(
+    "create",
+    create,
+    rows=tuple(row for row in RUN_ROWS if row[0] not in ("detach", "trace")),
+    usage="IMAGE [COMMAND] [ARG...]",
+    counts=(1, UNLIMITED),
+    about="Create a container, print its ID, and leave it to `pyrunc start`.\n\n"
+    "Takes the options of run.",
     complete=images,
     later=RUN_LATER,
     aliases=RUN_ALIASES,

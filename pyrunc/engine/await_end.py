@@ -25,6 +25,8 @@ def wait(engine: Engine, name: str) -> int:
     """
     row = containers.find(engine.database(), name)
     ended = await_end(engine, row)
+    if ended is None and containers.status(engine.paths, row) == containers.CREATED:
+        return 0  # as docker: it does not run
     if ended is None:
         raise PyruncError(
             f"cannot tell how container {row.name!r} ended: it left no record",

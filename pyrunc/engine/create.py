@@ -17,7 +17,7 @@ from ..oci import document
 from ..runtime import seccomp
 from ..runtime.plan import compile_plan
 from ..runtime.plan_context import LaunchContext
-from ..storage import containers, overlay
+from ..storage import containers, images, overlay
 from ..storage.atomic import make_directory, remove_tree
 from . import host_files, inspect_document, spec_builder
 from .container_user import resolve_user
@@ -74,10 +74,7 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
     Raises: AlreadyExists for a taken name, InvalidInput for options that don't fit the image; then
     nothing is left.
     """
-    container = Container()
-    container.engine, container.options, container.image = engine, options, image
-    container.terminal_size = _terminal_size(options)
-    container.undo = Undo()
+    container = _container(engine, image, options)
     try:
         with tracer.step("reserve-name", options.name or ""):
             _reserve_name(container)
@@ -86,19 +83,53 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
         if options.cidfile:
             with tracer.step("write-cidfile", options.cidfile):
                 _write_cidfile(container)
-        with tracer.step("lease-address"):
-            _lease_address(container)
-        with tracer.step("mount-rootfs"):
-            _mount_rootfs(container)
-        with tracer.step("write-spec"):
-            _write_spec(container)
-        with tracer.step("compile-plan"):
-            _compile(container)
-            _record(container)
+        _prepare(container, tracer)
     except BaseException as error:
         container.undo.unwind(error)
         raise
     return container
+
+
+def prepare_again(
+    engine: Engine, row: ContainerRow, options: RunOptions, lock_fd: int, tracer: Tracer
+) -> Container:
+    """Make what a container needs for another process: it has its name, its bundle and its lock.
+
+    Raises: NotFound when its image is gone; then all is as it was, and the lock is still held.
+    """
+    container = _container(engine, images.resolve(engine.paths, row.image_id), options)
+    container.connection, container.row = engine.database(), row
+    container.lock_fd = lock_fd
+    try:
+        if options.auto_remove:
+            # Kernel: what was mounted volatile is refused until its mark is gone, because a crash
+            # may have lost data; but nothing ran in it yet.
+            remove_tree(f"{engine.paths.bundle(row.id)}/work/work/incompat")
+        _prepare(container, tracer)
+    except BaseException as error:
+        container.undo.unwind(error)
+        raise
+    return container
+
+
+def _container(engine: Engine, image: ImageRecord, options: RunOptions) -> Container:
+    container = Container()
+    container.engine, container.options, container.image = engine, options, image
+    container.terminal_size = _terminal_size(options)
+    container.undo = Undo()
+    return container
+
+
+def _prepare(container: Container, tracer: Tracer) -> None:
+    with tracer.step("lease-address"):
+        _lease_address(container)
+    with tracer.step("mount-rootfs"):
+        _mount_rootfs(container)
+    with tracer.step("write-spec"):
+        _write_spec(container)
+    with tracer.step("compile-plan"):
+        _compile(container)
+        _record(container)
 
 
 def _terminal_size(options: RunOptions) -> tuple[int, int]:
@@ -227,7 +258,7 @@ def _write_spec(container: Container) -> None:
 
 
 def _write_config(path: str, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         left = memoryview(content)
         while left:  # a disk that is nearly full takes a part, and says why with the next one
@@ -274,5 +305,7 @@ def _network_messages(container: Container) -> NetworkMessages | None:
 def _record(container: Container) -> None:
     """Record what ps, inspect and repair need to know, before anything of it is in the kernel."""
     value = inspect_document.build(container)
+    if container.row.document.get("kept"):
+        value["kept"] = True
     container.row = container.row.replace(document=value)
     containers.update_document(container.connection, container.row.id, value)

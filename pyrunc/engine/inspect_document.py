@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .stored_options import to_document
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -16,6 +18,7 @@ def build(container: Container) -> dict[str, Any]:
     endpoint = container.endpoint
     return {
         "version": 1,
+        "options": to_document(options),
         "command": process["args"],
         "labels": dict(image.labels) | dict(options.labels),
         "networks": [options.network],

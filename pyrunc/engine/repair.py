@@ -62,7 +62,7 @@ def _needs_repair(engine: Engine, row: ContainerRow) -> bool:
     has_run_dir = os.path.lexists(engine.paths.run_dir(row.id))
     if containers.read_exit(engine.paths, row.id) is not None:
         return has_run_dir or row.auto_remove
-    return True
+    return has_run_dir or not row.document.get("kept")
 
 
 def _repair_container(
@@ -74,6 +74,11 @@ def _repair_container(
     state = containers.read_state(engine.paths, row.id)
     has_ended = containers.read_exit(engine.paths, row.id) is not None
     never_started = not has_ended and state is None and row.started_ns is None
+    if never_started and row.document.get("kept"):
+        if not dry_run:
+            release(engine, connection, row)
+            remove_tree(engine.paths.run_dir(row.id))
+        return [Repair(kind="container", subject=row.id, action="its start taken back")]
     if not dry_run:
         if never_started:
             release(engine, connection, row)
@@ -82,7 +87,7 @@ def _repair_container(
         else:
             if not has_ended:
                 release(engine, connection, row)
-                _record_lost_exit(engine, row)
+                _record_lost_exit(engine, row, state)
             finish(engine, connection, row)
     if never_started:
         action = "removed: it never started"
@@ -91,12 +96,12 @@ def _repair_container(
     return [Repair(kind="container", subject=row.id, action=action)]
 
 
-def _record_lost_exit(engine: Engine, row: ContainerRow) -> None:
+def _record_lost_exit(engine: Engine, row: ContainerRow, state: containers.RunState | None) -> None:
     value = {
         "exit_code": LOST_EXIT_CODE,
         "signal": 0,
         "oom_killed": False,
-        "started_ns": row.started_ns or 0,
+        "started_ns": state.started_ns if state else row.started_ns or 0,
         "finished_ns": time.time_ns(),
         "reason": "its monitor died, or the machine was restarted: the exit code is not known",
     }

@@ -111,16 +111,18 @@ def insert(connection: Connection, row: ContainerRow) -> None:
             ),
         )
     except sqlite.IntegrityError as error:
-        holder = connection.execute(
-            "SELECT id FROM containers WHERE name=?", (row.name,)
-        ).fetchone()
-        raise AlreadyExists(
-            f'Conflict. The container name "/{row.name}" is already in use by container '
-            f'"{holder[0] if holder else "?"}". You have to remove (or rename) that container '
-            "to be able to reuse that name.",
-            kind="container",
-            name=row.name,
-        ) from error
+        raise _taken(connection, row.name) from error
+
+
+def _taken(connection: Connection, name: str) -> AlreadyExists:
+    holder = connection.execute("SELECT id FROM containers WHERE name=?", (name,)).fetchone()
+    return AlreadyExists(
+        f'Conflict. The container name "/{name}" is already in use by container '
+        f'"{holder[0] if holder else "?"}". You have to remove (or rename) that container '
+        "to be able to reuse that name.",
+        kind="container",
+        name=name,
+    )
 
 
 def update_document(connection: Connection, container_id: str, value: dict[str, Any]) -> None:
@@ -134,6 +136,14 @@ def update_document(connection: Connection, container_id: str, value: dict[str, 
 def mark_started(connection: Connection, container_id: str, started_ns: int) -> None:
     """Record that the container's process ran, which a reboot must not make us forget."""
     connection.execute("UPDATE containers SET started_ns=? WHERE id=?", (started_ns, container_id))
+
+
+def rename(connection: Connection, row: ContainerRow, name: str) -> None:
+    """Give a container another name.  Raises: AlreadyExists (with the words of docker)."""
+    try:
+        connection.execute("UPDATE containers SET name=? WHERE id=?", (name, row.id))
+    except sqlite.IntegrityError as error:
+        raise _taken(connection, name) from error
 
 
 def delete(connection: Connection, container_id: str) -> None:
@@ -289,9 +299,15 @@ def read_state(paths: Paths, container_id: str) -> RunState | None:
 
 
 def read_exit(paths: Paths, container_id: str) -> ExitRecord | None:
-    """Read exit.json; None when there is none or it is damaged."""
+    """Read exit.json; None when there is none, it is damaged, or is about an earlier start.
+
+    The monitor writes the same time of its start there and into state.json.
+    """
     value = _read_json(f"{paths.bundle(container_id)}/exit.json")
     if value is None:
+        return None
+    state = read_state(paths, container_id)
+    if state is not None and state.started_ns != value.get("started_ns"):
         return None
     try:
         return ExitRecord(
@@ -313,7 +329,7 @@ def status(paths: Paths, row: ContainerRow) -> str:
     state = read_state(paths, row.id)
     if state is not None and is_alive(state):
         return RUNNING
-    return CREATED if is_owned(paths, row.id) else DEAD
+    return CREATED if row.document.get("kept") or is_owned(paths, row.id) else DEAD
 
 
 def is_alive(state: RunState) -> bool:

@@ -102,7 +102,6 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["image", "foo"], 1, "unknown command: pyrunc image foo"),
         (["pull", "x"], 1, "'pyrunc pull' is not supported yet"),
         (["image", "pull", "x"], 1, "'pyrunc image pull' is not supported yet"),
-        (["create", "x"], 125, "'pyrunc create' is not supported yet"),
         (["explain", "--format", "x", "a"], 125,
          'invalid argument "x" for "--format" flag: must be text, json or oci'),
         (["inspect", "--type", "x", "y"], 125, '"x" is not a valid value for --type'),
