@@ -11,7 +11,7 @@ import os
 import time
 from _signal import SIG_IGN, SIGKILL, SIGPIPE, signal
 from errno import EINTR, EINVAL, ENOENT, ENXIO, EPIPE
-from select import POLLERR, poll
+from select import POLLERR, POLLIN, poll
 from stat import S_ISFIFO
 
 from ..errors import InvalidState, NotFound, PyruncError
@@ -258,13 +258,7 @@ def _end(state: ContainerState) -> None:
     groups = _cgroups(state)
     send_signal(state.pid, state.pid_start_time, SIGKILL)
     cgroup.kill_all(groups)
-    deadline = time.monotonic() + _KILL_SECONDS
-    pause = 0.0005
-    while time.monotonic() < deadline:
-        if not is_alive(state.pid, state.pid_start_time) and not cgroup.processes(groups):
-            break
-        time.sleep(pause)
-        pause = min(pause * 2, 0.05)
+    _await_end(state, groups)
     try:
         if state.scope:
             from .cgroup_systemd import stop_scope
@@ -277,6 +271,30 @@ def _end(state: ContainerState) -> None:
             os.rmdir(path)
     if state.mounts_before is not None:
         _unmount(state.rootfs, state.mounts_before)
+
+
+def _await_end(state: ContainerState, groups: cgroup.ContainerCgroups) -> None:
+    """Wait until the first process is dead, or reaped, and no other is left in the cgroups.
+
+    Kernel: a pidfd is readable once its process is a zombie; the cgroups may be busy longer.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    pause_ms, pidfd, waiter = 1, -1, poll()
+    try:
+        pidfd = os.pidfd_open(state.pid)
+        waiter.register(pidfd, POLLIN)
+    except OSError:
+        pass  # without it, the poll below only sleeps
+    try:
+        while time.monotonic() < deadline:
+            if not is_alive(state.pid, state.pid_start_time) and not cgroup.processes(groups):
+                return
+            if waiter.poll(pause_ms):
+                waiter = poll()
+            pause_ms = min(pause_ms * 2, 50)
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
 
 
 def _unmount(rootfs: str, before: tuple[int, ...]) -> None:
