@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.kernel.cgroup_layout import read_layout
+
+from .oci import cgroups_named
 from .test_oci_container import Container, read_links
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -363,3 +366,45 @@ def test_filesystem_that_can_not_map_ids_is_named(container: Container) -> None:
     container.bundle.spec["mounts"][-1] |= {"uidMappings": MAP, "gidMappings": MAP}
     done = container.run("true")
     assert "cannot map ids of mount '/sys/fs'" in done.stderr
+
+
+# -- faults ----------------------------------------------------------------------------------
+
+# Its name ends in the cgroup that the child is born into.
+_UNIFIED = read_layout().unified
+CLONE = f"clone:{_UNIFIED}/pyrunc".replace("/sys/fs/cgroup/", "") if _UNIFIED else "clone"
+
+
+@pytest.mark.parametrize("action", ["EIO", "kill"])
+@pytest.mark.parametrize(
+    "step", ["map-mount", CLONE, "become-root", "bind:/data", "set-memory-policy", "await-start"]
+)
+def test_fault_in_a_joined_user_namespace_leaves_nothing(
+    mapped: Container, users: Holder, shared: Path, step: str, action: str
+) -> None:
+    """Neither a stage nor whoever held the namespace of a mount, nor a cgroup or a directory."""
+    join(mapped, "user", users.path("user"))
+    mapped.bundle.mount("/data", "bind", str(shared), "bind")
+    mapped.bundle.spec["mounts"][-1] |= {"uidMappings": MAP, "gidMappings": MAP}
+    mapped.bundle.linux["memoryPolicy"] = {"mode": "MPOL_LOCAL"}
+    bundle = mapped.bundle.write("sleep", "60")
+    fault = f"{step}:{action}"
+    line = [mapped.oci.program, "--root", mapped.oci.root, "create", "-b", bundle, mapped.name]
+    done = subprocess.run(
+        [*map(str, line)],
+        env={"PYRUNC_FAULT": fault},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    mapped.oci("delete", "--force", mapped.name, check=True)
+    assert not cgroups_named(mapped.name)
+    assert not (mapped.oci.root / mapped.name).exists()
+    inside = [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cgroup")
+        if path.exists() and mapped.name in path.read_text()
+    ]
+    assert not inside
