@@ -42,13 +42,18 @@ class Contender(NamedTuple):
             shutil.rmtree(bundle)
 
 
-def prepare(name: str, directory: Path) -> Contender:
-    """Write the script of a runtime; what runs at the same time needs a directory of its own."""
+def prepare(name: str, directory: Path, *, unhurried: bool = False) -> Contender:
+    """Write the script of a runtime; what runs at the same time needs a directory of its own.
+
+    With `unhurried`, a signal waits until the container's command is ready for it.
+    """
     program = command(name) if name == "pyrunc-oci" else shutil.which(name)
     if program is None:
         raise FileNotFoundError(f"no {name}: the tests need its package")
     contender = Contender(name, directory / name, directory / "state", directory / "bundles")
     contender.bundles.mkdir(parents=True)
-    contender.script.write_text(f'#!/bin/sh\nexec {program} --root {contender.state} "$@"\n')
+    wait = '[ "$1" != kill ] || sleep 0.5\n' if unhurried else ""
+    line = f'exec {program} --root {contender.state} "$@"\n'
+    contender.script.write_text(f"#!/bin/sh\n{wait}{line}")
     contender.script.chmod(0o755)
     return contender

@@ -60,16 +60,16 @@ def run_all(
 def _run(suite: Suite, name: str, runtime: str, directory: Path, exceptions: Exceptions) -> Outcome:
     for attempt in range(ATTEMPTS if name in exceptions.racy else 1):
         place = directory / str(attempt)
-        one = _run_once(suite, name, runtime, place, name in exceptions.silent)
+        one = _run_once(suite, name, runtime, place, exceptions)
         if one.passed:
             break
     return one
 
 
 def _run_once(
-    suite: Suite, name: str, runtime: str, directory: Path, may_be_silent: bool
+    suite: Suite, name: str, runtime: str, directory: Path, exceptions: Exceptions
 ) -> Outcome:
-    contender = contenders.prepare(runtime, directory)
+    contender = contenders.prepare(runtime, directory, unhurried=name in exceptions.unhurried)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "TMPDIR": str(contender.bundles),
@@ -85,7 +85,7 @@ def _run_once(
         if name.startswith(SHARE_A_CGROUP):
             remove_cgroups()
     said, complained = (path.read_text(errors="replace") for path in (output, errors))
-    return outcome(said, complained, code, may_be_silent)
+    return outcome(said, complained, code, may_be_silent=name in exceptions.silent)
 
 
 def _wait(

@@ -15,7 +15,8 @@ BAD = Outcome(3, 1, 0, ("has a limit",), "")
 
 
 def exceptions(reasons: dict[tuple[str, str], Reason]) -> Exceptions:
-    return Exceptions(reasons, frozenset(), frozenset(), frozenset(("pyrunc-oci", "runc")))
+    none: frozenset[str] = frozenset()
+    return Exceptions(reasons, none, none, none, frozenset(("pyrunc-oci", "runc")))
 
 
 def judged(
@@ -81,7 +82,9 @@ def test_reason_for_a_program_that_is_not_there_is_a_complaint() -> None:
 def test_data_file_is_read_and_a_misspelt_key_refused(directory: Path) -> None:
     assert "prestart" in read_exceptions().silent
     wrong = directory / "wrong.toml"
-    wrong.write_text('silent = []\nracy = []\n[versions]\n[[exception]]\nprogram = ["kill"]\n')
+    wrong.write_text(
+        'silent = []\nracy = []\nunhurried = []\n[versions]\n[[exception]]\nprogram = ["kill"]\n'
+    )
 
     with pytest.raises(AssertionError, match="program"):
         read_exceptions(wrong)

@@ -33,6 +33,7 @@ class Exceptions(NamedTuple):
     reasons: Mapping[tuple[str, str], Reason]  # (program, runtime)
     silent: frozenset[str]
     racy: frozenset[str]
+    unhurried: frozenset[str]
     judged: frozenset[str]  # runtimes of the version that the reasons are about
 
 
@@ -53,9 +54,8 @@ def read_exceptions(path: Path = DATA) -> Exceptions:
     judged = {OURS} | {
         name for name, version in document["versions"].items() if version_of(name) == version
     }
-    return Exceptions(
-        reasons, frozenset(document["silent"]), frozenset(document["racy"]), frozenset(judged)
-    )
+    silent, racy, unhurried = (frozenset(document[key]) for key in ("silent", "racy", "unhurried"))
+    return Exceptions(reasons, silent, racy, unhurried, frozenset(judged))
 
 
 def version_of(runtime: str) -> str:
