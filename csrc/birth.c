@@ -118,8 +118,10 @@ int clone_in_user_namespace(struct launch *launch, const char *path, struct clon
     }
     long stage = syscall(SYS_clone3, arguments, sizeof *arguments);
     int result = stage < 0 ? -errno : 0;
-    if (stage == 0)
+    if (stage == 0) {
+        close(sockets[0]);
         run_stage(launch, namespace_fd, sockets[1], flags);
+    }
     close(sockets[1]);
     if (result == 0)
         result = receive_pidfd(sockets[0], &launch->pidfd);
