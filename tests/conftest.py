@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import slow_clock
 from tests.harness.engine import Engine
 from tests.harness.host_kind import KINDS
+from tests.harness.outcomes import Recorder
 from tests.images import busybox
 
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
@@ -19,8 +21,19 @@ _numbers = itertools.count(os.getpid() % 97 * 37)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --clauses, which `make clauses` uses."""
+    """Add --clauses, which `make clauses` uses, and --outcomes, for tests/vm/compare.py."""
     parser.addoption("--clauses", action="store_true", help="list specification clauses and tests")
+    parser.addoption("--outcomes", type=Path, metavar="FILE", help="write how each test ended")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give slow machines more time, and write outcomes if that is asked for."""
+    slow_clock.install()
+    if config.option.timeout is None:
+        config.option.timeout = float(config.getini("timeout")) * slow_clock.SLOWNESS
+    if path := config.getoption("--outcomes"):
+        config.pluginmanager.register(Recorder(path), "outcomes")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -39,12 +52,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out tests about another kind of host than this one."""
     if os.environ.get("PYRUNC_COLLECT_ALL"):  # for a list of what there is, not for a run
         return
-    other = [
-        item for item in items if not all(KINDS[mark.args[0]] for mark in item.iter_markers("host"))
-    ]
-    if other:
-        config.hook.pytest_deselected(items=other)
-        items[:] = [item for item in items if item not in other]
+    recorder = config.pluginmanager.get_plugin("outcomes")
+    other = {item: kind for item in items if (kind := _missing_kind(item))}
+    if not other:
+        return
+    config.hook.pytest_deselected(items=list(other))
+    items[:] = [item for item in items if item not in other]
+    for item, kind in other.items():
+        if recorder:
+            recorder.leave_out(item, kind)
+
+
+def _missing_kind(item: pytest.Item) -> str:
+    """Return what this host would have to be for the test, empty if it is."""
+    kinds = [mark.args[0] for mark in item.iter_markers("host")]
+    return next((kind for kind in kinds if not KINDS[kind]), "")
 
 
 @pytest.hookimpl(wrapper=True)

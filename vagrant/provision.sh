@@ -1,17 +1,25 @@
 #!/bin/bash
-# Install from the distribution what pyrunc needs: provision.sh [run] [build] [test] [bench] [conformance] [engines]
+# Install from the distribution what pyrunc needs: provision.sh [--list] [SET…]
 #
+# packages.txt has the sets; without a word it is `run`.  --list prints their packages and installs nothing.
 # Idempotent, and quiet and quick when nothing is missing.  Used by the Makefile, by Vagrant and by the
 # image of the test machine; needs Debian or Ubuntu, and root only if something has to be installed.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+only_list=
+[ "${1:-}" != --list ] || { only_list=yes && shift; }
 sets=("${@:-run}")
 
 wanted() {
     local IFS='|'
     sed 's/#.*//' "$here/packages.txt" | awk -v sets="^(${sets[*]})\$" '$1 ~ sets { print $2 }'
 }
+
+if [ -n "$only_list" ]; then
+    wanted | sort -u
+    exit
+fi
 
 missing=()
 while read -r package; do

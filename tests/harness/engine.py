@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.harness.slow_clock import SLOWNESS as SLOWNESS
+
 SOURCE = Path(__file__).resolve().parents[2]
-# Slow machines (a virtual one without hardware support) multiply every time limit.
-SLOWNESS = float(os.environ.get("PYRUNC_TEST_SLOW", "1"))
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -70,7 +70,7 @@ class Engine:
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            timeout=timeout * SLOWNESS,
+            timeout=timeout,
             env=self.environment | (env or {}),
             cwd=cwd or self.directory,
         )
@@ -90,7 +90,7 @@ class Engine:
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            timeout=timeout * SLOWNESS,
+            timeout=timeout,
             env=self.environment,
             cwd=self.directory,
         )

@@ -134,7 +134,7 @@ def is_watched(call: Call) -> bool:
 
 def run_under_strace(engine: Engine, *words: str) -> tuple[list[Call], list[TracedStep]]:
     trace, calls = engine.directory / "trace", engine.directory / "strace"
-    before = time.time() - time.monotonic()
+    before = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
     subprocess.run(
         [
             *("strace", "-f", "--absolute-timestamps=format:unix,precision:ns", "-s", "256"),
