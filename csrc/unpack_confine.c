@@ -46,7 +46,8 @@ static void check(struct unpacker *unpacker, long result)
 /* Make the holder directory the only mount of a mount namespace of our own. */
 static void enter_holder(struct unpacker *unpacker)
 {
-    struct mount_attributes attributes = {.set = ATTRIBUTES};
+    /* Kernel: a copy of a shared mount, as systemd makes all, is shared; pivot_root refuses it. */
+    struct mount_attributes attributes = {.set = ATTRIBUTES, .propagation = MS_PRIVATE};
     /* Kernel: the copy is made before unshare, a mount can be copied only where it is mounted. */
     long tree = syscall(SYS_open_tree, HOLDER, "", CLONE_TREE | AT_EMPTY_PATH | O_CLOEXEC);
     check(unpacker, tree);

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import SLOWNESS, Engine
+from tests.harness.engine import Engine
+from tests.harness.slow_clock import SLOWNESS
 
 # What a shell does before it becomes pyrunc.
 SURROUNDINGS = {
@@ -74,3 +77,20 @@ def test_load_and_lists_work_too(loaded: Engine, busybox_archive: object, before
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr == b""
+
+
+def test_images_load_and_run_where_all_mounts_are_shared(
+    pyrunc: Engine, busybox_archive: Path
+) -> None:
+    """The way systemd leaves them; copies of shared mounts are shared, too."""
+    script = f"{shlex.join(pyrunc.argv())} load -q -i {busybox_archive} && " + shlex.join(
+        pyrunc.argv("run", "--rm", "--network", "none", "busybox", "echo", "fine")
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "shared", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=pyrunc.environment,
+    )
+    assert done.stdout.endswith("fine\n"), done.stderr
