@@ -104,7 +104,7 @@ def mount_overlay(
 
 
 class _NoLowerPlus(Exception):
-    """The kernel is older than 6.7."""
+    """The kernel is older than 6.7, or it refuses for a reason that the old way finds again."""
 
 
 def _mount_new(lower: Sequence[str], upper: str, work: str, volatile: bool) -> int:
@@ -112,11 +112,11 @@ def _mount_new(lower: Sequence[str], upper: str, work: str, volatile: bool) -> i
     fs_fd = _call("open filesystem overlay for", upper, lambda: syscalls.fsopen("overlay"))
     held.append(fs_fd)
     try:
-        for number, path in enumerate(reversed(lower)):
+        for path in reversed(lower):
             try:
                 syscalls.fsconfig_set_string(fs_fd, "lowerdir+", _short(path, held))
             except OSError as error:
-                if number == 0 and error.errno == errno.EINVAL:
+                if error.errno == errno.EINVAL:
                     raise _NoLowerPlus from error
                 raise _layer_error(error, path) from error
         if upper:
@@ -130,11 +130,22 @@ def _mount_new(lower: Sequence[str], upper: str, work: str, volatile: bool) -> i
                 )
         for key, value in _OPTIONS:
             _set(fs_fd, key, value)
-        _call("mount overlay on", upper, lambda: syscalls.fsconfig_create(fs_fd))
+        _create(fs_fd, upper)
         return _call("mount overlay on", upper, lambda: syscalls.fsmount(fs_fd))
     finally:
         for fd in held:
             os.close(fd)
+
+
+def _create(fs_fd: int, upper: str) -> None:
+    try:
+        syscalls.fsconfig_create(fs_fd)
+    except OSError as error:
+        # Kernel: before 6.5 overlayfs takes any option at first and reads them all here.  Where the
+        # reason is another one, the old way meets it again.
+        if error.errno == errno.EINVAL:
+            raise _NoLowerPlus from error
+        raise KernelError("mount overlay on", errno=error.errno or 0, subject=upper) from error
 
 
 def _mount_old(lower: Sequence[str], upper: str, work: str, volatile: bool) -> int:
