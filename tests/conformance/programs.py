@@ -19,7 +19,7 @@ from tests.conformance import contenders
 from tests.conformance.suite import Suite
 from tests.conformance.tap import Outcome, outcome
 from tests.conformance.verdict import Exceptions
-from tests.harness.engine import SLOWNESS
+from tests.harness.slow_clock import SLOWNESS
 
 LIMIT_SECONDS = 60 * SLOWNESS
 AT_ONCE = 6

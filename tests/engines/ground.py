@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from tests.harness.engine import SLOWNESS
+from tests.harness.slow_clock import SLOWNESS
 
 Completed = subprocess.CompletedProcess[str]
 

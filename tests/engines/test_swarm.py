@@ -14,7 +14,7 @@ import pytest
 from tests.engines.docker import Docker
 from tests.engines.ground import Ground, wait_for
 from tests.engines.runtime import NAME
-from tests.harness.engine import SLOWNESS
+from tests.harness.slow_clock import SLOWNESS
 
 PATIENCE_SECONDS = 60 * SLOWNESS
 CREATE = ["service", "create", "--no-resolve-image", "--detach", "--name", "web"]

@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.harness.slow_clock import SLOWNESS as SLOWNESS
-
 SOURCE = Path(__file__).resolve().parents[2]
 
 Completed = subprocess.CompletedProcess[str]

@@ -41,9 +41,19 @@ def _has_runc_1_1() -> bool:
     return done.stdout.startswith("runc version 1.1")
 
 
+def _is_after_reset() -> bool:
+    """Tell whether tests/vm/before_reset.py ran in an earlier boot of this machine."""
+    notes = Path("/var/lib/pyrunc-machine/notes.json")
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    return notes.exists() and boot_id.read_text().strip() not in notes.read_text()
+
+
 KINDS: dict[str, bool] = {
     "cgroup v1": bool(_LAYOUT.hierarchies),
     "cgroup v2": _LAYOUT.unified is not None,
+    "v2 alone": _LAYOUT.shape() == "v2" and "memory" in _LAYOUT.unified_controllers,
+    "systemd": Path("/run/systemd/system").exists(),
+    "after a reset": _is_after_reset(),
     "controllers on v2": bool(_LAYOUT.unified_controllers),
     "memory on v1": _LAYOUT.v1("memory") is not None,
     "memory on v2": "memory" in _LAYOUT.unified_controllers,

@@ -1,8 +1,8 @@
 """How did each test end, in a file that another run can be held against?
 
-`--outcomes FILE` gives a line per test: outcome, test id, and for tests that are not selected on this
-kind of host the kind they are for.  Lines are written as tests end, so that a run which is cut short
-has said what it knows.
+`--outcomes FILE` gives a line per test: outcome, test id, and why; for a test that is not selected
+that is the kind of host that it is for.  Lines are written as tests end, so that a run which is cut
+short has said what it knows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Recorder:
     """A plugin of pytest; one line per test."""
 
     def __init__(self, path: Path) -> None:
-        """Begin the file anew."""
+        """Go on in the file: a machine may be reset between two runs of one set."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("w", encoding="utf-8", buffering=1)
-        self._open: dict[str, str] = {}
+        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        self._open: dict[str, tuple[str, str]] = {}
 
     def leave_out(self, item: pytest.Item, kind: str) -> None:
         """Note a test that is about another kind of host."""
@@ -30,10 +30,12 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the worst of set-up, call and tear-down."""
-        before = self._open.get(report.nodeid, "passed")
-        self._open[report.nodeid] = before if before != "passed" else report.outcome
+        before = self._open.get(report.nodeid, ("passed", ""))
+        now = (str(report.outcome), _message(report))
+        self._open[report.nodeid] = before if before[0] != "passed" else now
         if report.when == "teardown":
-            self._write(self._open.pop(report.nodeid), report.nodeid)
+            outcome, reason = self._open.pop(report.nodeid)
+            self._write(outcome, report.nodeid, reason)
 
     def pytest_unconfigure(self) -> None:
         """Close the file."""
@@ -41,6 +43,12 @@ class Recorder:
 
     def _write(self, outcome: str, nodeid: str, reason: str = "") -> None:
         self._file.write(f"{outcome}\t{nodeid}\t{reason}\n")
+
+
+def _message(report: pytest.TestReport) -> str:
+    """Return why a test failed, in one line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return " ".join(str(crash.message if crash else report.longrepr or "").split())[:300]
 
 
 def read(path: Path) -> Outcomes:

@@ -1,7 +1,7 @@
 """How do time limits of tests hold on a machine that emulates its processor?
 
-There everything takes 20 to 60 times as long, and so may waiting: PYRUNC_TEST_SLOW=25 lets the clock
-that tests read limits from run that much slower.  What is under test has the clock of the machine.
+There everything takes 20 to 60 times as long, and so may waiting: PYRUNC_TEST_SLOW=25 lets the
+clock that tests read limits from run that much slower.  What is under test has the machine's.
 """
 
 from __future__ import annotations

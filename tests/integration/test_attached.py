@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.engine import SLOWNESS, Engine
+from tests.harness.engine import Engine
+from tests.harness.slow_clock import SLOWNESS
 
 RUN = ("run", "--rm", "--network", "none")
 CATCHABLE = sorted(

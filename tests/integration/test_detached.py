@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import SLOWNESS, Engine
+from tests.harness.engine import Engine
+from tests.harness.slow_clock import SLOWNESS
 
 RUN = ("run", "-d", "--network", "none")
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"

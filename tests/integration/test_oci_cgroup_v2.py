@@ -15,8 +15,10 @@ from pyrunc.kernel.cgroup_layout import read_layout
 
 from .oci import Bundle, Completed, pyrunc_oci
 
+# Kernel: another mount of cgroup2 would change the options of the first (nsdelegate).
 ONLY_V2 = """
 set -e
+grep -q ' - cgroup ' /proc/self/mountinfo || exec "$@"
 mount --make-rprivate /
 umount -R -l /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.engine import SLOWNESS, Engine
+from tests.harness.engine import Engine
+from tests.harness.slow_clock import SLOWNESS
 from tests.images import busybox
 
 WORDS = {
