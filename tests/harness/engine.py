@@ -14,6 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.harness.slow_clock import SLOWNESS
+
+__all__ = ["SLOWNESS", "SOURCE", "Completed", "Engine", "command"]
+
 SOURCE = Path(__file__).resolve().parents[2]
 
 Completed = subprocess.CompletedProcess[str]

@@ -9,9 +9,16 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.oci import Bundle
 
 from . import reset
+
+
+@pytest.fixture(autouse=True)
+def assert_host_unchanged() -> None:
+    """Leave things behind: that is what this is for."""
 
 
 def test_leave_containers_in_every_state(busybox_archive: Path) -> None:
