@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,11 +85,11 @@ enum outcome kill_container(const struct container *container, int number)
     return SERVED;
 }
 
-/* The tokens of state.json are JSON already. */
+/* The tokens of state.json are JSON already.  What a pipe does not take at once is Python's. */
 enum outcome show_state(const struct container *container)
 {
     static const char *const words[] = {"stopped", "created", "running", "paused"};
-    static char text[STATE_BYTES + 1024];
+    char text[PIPE_BUF];
     enum status status = find_status(container);
     const struct token *bundle = &container->bundle, *rootfs = &container->rootfs,
                        *created = &container->created, *annotations = &container->annotations;
@@ -101,8 +102,10 @@ enum outcome show_state(const struct container *container)
         bundle->start, (int)rootfs->length, rootfs->start, (int)created->length, created->start,
         annotations->length ? "  \"annotations\": " : "", (int)annotations->length,
         annotations->start ? annotations->start : "", annotations->length ? ",\n" : "");
+    if (length < 0 || (size_t)length >= sizeof text)
+        return HAND_OVER;
     signal(SIGPIPE, SIG_DFL); /* a caller that closes our stdout ends us quietly */
-    return write(STDOUT_FILENO, text, (size_t)length) > 0 ? SERVED : HAND_OVER;
+    return write(STDOUT_FILENO, text, (size_t)length) == length ? SERVED : HAND_OVER;
 }
 
 /* Remove the files, state.json as the last: without it, nothing says what else is to be removed. */

@@ -28,6 +28,9 @@ def lead(module: str) -> "NoReturn":
         signal(SIGINT, SIG_DFL)
     pthread_sigmask(SIG_UNBLOCK, [SIGINT])
     code = __import__(module, fromlist=("main",)).main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1
     _exit(code)

@@ -308,6 +308,22 @@ def test_huge_command_line_is_no_trouble(bundle: Bundle, oci: Runtime) -> None:
     assert (done.returncode, "requires exactly 1 argument(s)" in done.stderr) == (1, True)
 
 
+def test_state_with_many_annotations_is_told_whole(bundle: Bundle, oci: Runtime) -> None:
+    bundle.spec["annotations"] = {f"org.example.{number}": "x" * 1000 for number in range(100)}
+    oci.create(bundle.write("sleep", "60"), NAME)
+    assert oci.state(NAME)["annotations"] == bundle.spec["annotations"]
+    oci("start", NAME, check=True)
+
+
+def test_state_to_a_full_disk_is_an_error(bundle: Bundle, oci: Runtime) -> None:
+    oci.create(bundle.write("sleep", "60"), NAME)
+    with Path("/dev/full").open("w") as full:
+        line = [oci.program, "--root", str(oci.root), "state", NAME]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "No space left on device" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_state_to_a_closed_pipe_ends_quietly(bundle: Bundle, oci: Runtime, quick: Runtime) -> None:
     oci.create(bundle.write("sleep", "60"), NAME)
     reader, writer = os.pipe()
