@@ -30,7 +30,9 @@ ip link set lo up
 echo ready
 exec tini -- sleep infinity
 """
-UNSHARE = "unshare --net --mount --propagation private --pid --mount-proc --fork --kill-child"
+# With the tests, however they end, everything that they have started ends.
+OWN_PID_NAMESPACE = "setpriv --pdeathsig KILL unshare --pid --mount-proc --fork --kill-child"
+UNSHARE = f"{OWN_PID_NAMESPACE} --net --mount --propagation private"
 OWN_PROCESSES = ("tini -- sleep infinity", "sleep infinity", "ps -e")
 PATIENCE_SECONDS = 20 * SLOWNESS
 
