@@ -22,6 +22,7 @@ import pytest
 
 from tests.harness.engine import SOURCE, command
 
+from . import test_hot_imports as hot_imports
 from .oci import Bundle, Completed, Runtime, cgroups_named, pyrunc_oci
 
 NAME = f"q{uuid.uuid4().hex[:8]}"
@@ -404,3 +405,24 @@ def test_no_part_of_a_state_is_taken_for_the_whole(oci: Runtime, quick: Runtime)
         assert NO_PYTHON in quick("state", NAME).stderr
     (place / "state.json").write_bytes(raw)
     assert quick.state(NAME)["status"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    "words", [["create", "--bundle", "{}"], ["start"], ["kill", "--all"], ["delete"]]
+)
+def test_python_imports_only_the_pinned_list(
+    bundle: Bundle, oci: Runtime, directory: Path, words: list[str]
+) -> None:
+    bundle.write("sleep", "60")
+    if words[0] != "create":
+        oci.create(bundle.path, NAME)
+    line = by_python("--root", oci.root, *(word.format(bundle.path) for word in words), NAME)
+    line[1:1] = ["-X", "importtime"]
+    report = directory / "imports"
+    with report.open("wb") as file:  # no pipe: the container keeps it
+        subprocess.run(
+            line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, check=True
+        )
+    names = set(re.findall(r"^import time:.*\| +(\S+)$", report.read_text(), re.MULTILINE))
+    assert "pyrunc.runtime.container_state" in names
+    assert hot_imports.foreign(names) - hot_imports.ALLOWED - {"package"} == set()
