@@ -1,4 +1,4 @@
-"""python -m tests.bench [start] [load] [oci] [exec] [memory] [--rounds N]: ratios to the peers.
+"""python -m tests.bench [start|life|load|oci|exec|memory …] [--rounds N]: ratios to the peers.
 
 Runs itself again in a network and a mount namespace of its own, so that bridges, packet filters and
 mounts of four container engines end with it.
@@ -13,11 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import load, memory, oci, oci_exec, start
+from tests.bench import life, load, memory, oci, oci_exec, start
 from tests.harness.engine import Engine
 from tests.images import debian_node
 
-ALL = ["start", "load", "oci", "exec", "memory"]
+ALL = ["start", "life", "load", "oci", "exec", "memory"]
 
 
 def main() -> None:
@@ -49,6 +49,8 @@ def measure(directory: Path, what: list[str], rounds: int) -> None:
     os.environ.update(pyrunc.environment)
     if "start" in what:
         print(start.bench(directory, pyrunc, rounds or 15), flush=True)
+    if "life" in what:
+        print(life.bench(directory, pyrunc, rounds or 15), flush=True)
     if "oci" in what:
         print(oci.bench(directory, pyrunc, rounds or 15), flush=True)
     if "exec" in what:
