@@ -362,13 +362,16 @@ static void check_child(struct launch *launch)
     record->end_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
-/* pyrunc-oci create: whoever called supervises the container from here. */
+/* pyrunc-oci create: whoever called supervises the container from here.  One that nobody heard of
+ * is not left: its directory may have been removed by now. */
 static _Noreturn void leave_created(struct launch *launch)
 {
     launch->started_ns = clock_ns(CLOCK_REALTIME);
     if (launch->plan->options & LAUNCH_TRACE)
         send_trace(launch);
     send_started(launch);
+    if (launch->client_fd < 0)
+        give_up(launch, current_step(launch));
     if (write(launch->sync_fd, "a", 1) != 1)
         _exit(EXIT_FAILED);
     _exit(0);

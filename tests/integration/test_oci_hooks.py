@@ -744,3 +744,41 @@ def test_start_container_hook_runs_within_a_small_stack(
     oci.create(bundle.write("sleep", "60"), name)
     oci("start", name, check=True)
     assert (bundle.rootfs / "tmp/seen").read_text() == "499 y\n"
+
+
+def kill_alone(process: subprocess.Popen[str]) -> None:
+    """Kill a command, and wait for none of those that have its stderr."""
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_launch_that_nobody_waits_for_leaves_no_created_container(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    ready = bundle.directory / "ready"
+    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 0.5\n")
+    process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
+    kill_alone(process)
+    oci("delete", "--force", name, check=True)  # comes before the launch is through
+    deadline = time.monotonic() + 10
+    while cgroups_named(name):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.7)
+    assert nothing_left(oci, name)
+
+
+def test_created_container_is_not_left_where_its_create_was_killed(
+    bundle: Bundle, oci: Runtime, name: str
+) -> None:
+    ready = bundle.directory / "ready"
+    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 0.5\n")
+    process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
+    kill_alone(process)
+    deadline = time.monotonic() + 10
+    while cgroups_named(name):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert oci.state(name)["status"] == "stopped"
