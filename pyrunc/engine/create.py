@@ -145,7 +145,7 @@ def _reserve_name(container: Container) -> None:
     container_id = containers.new_id()
     container.connection = engine.database()
     container.lock_fd = containers.make_run_dir(engine.paths, container_id)
-    container.undo.push(remove_tree, engine.paths.run_dir(container_id))
+    container.undo.push(containers.remove_run_dir, engine.paths, container_id)
     container.row = containers.ContainerRow(
         id=container_id,
         name=options.name,

@@ -6,7 +6,6 @@ import os
 
 from ..network import attach as network_attach
 from ..storage import containers
-from ..storage.atomic import remove_tree
 from .create import create
 from .ensure_image import ensure_image
 from .trace import Tracer, fault_from_environment
@@ -34,7 +33,7 @@ def create_container(engine: Engine, options: RunOptions, *, tell: Callable[[str
         with tracer.step("keep-container"):
             network_attach.detach(connection, row.id)
             containers.update_document(connection, row.id, row.document | {"kept": True})
-            remove_tree(engine.paths.run_dir(row.id))
+            containers.remove_run_dir(engine.paths, row.id)
     except BaseException as error:
         container.undo.unwind(error)
         raise

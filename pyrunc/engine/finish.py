@@ -31,7 +31,7 @@ def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
     release(engine, connection, row)
     if row.auto_remove:
         forget(engine, connection, row)
-    remove_tree(engine.paths.run_dir(row.id))
+    containers.remove_run_dir(engine.paths, row.id)
 
 
 def release(engine: Engine, connection: Connection, row: ContainerRow) -> None:
@@ -76,6 +76,6 @@ def cleanup(engine: Engine, container_id: str) -> None:
     if lock_fd is None:
         return
     if not containers.exists(connection, row.id):  # another command was quicker
-        remove_tree(engine.paths.run_dir(row.id))
+        containers.remove_run_dir(engine.paths, row.id)
     elif containers.read_exit(engine.paths, row.id) is not None:
         finish(engine, connection, row)

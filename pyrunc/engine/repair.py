@@ -69,7 +69,7 @@ def _repair_container(
     engine: Engine, connection: Connection, row: ContainerRow, dry_run: bool
 ) -> list[Repair]:
     if not _still_there(connection, row):
-        remove_tree(engine.paths.run_dir(row.id))
+        containers.remove_run_dir(engine.paths, row.id)
         return []
     state = containers.read_state(engine.paths, row.id)
     has_ended = containers.read_exit(engine.paths, row.id) is not None
@@ -77,13 +77,13 @@ def _repair_container(
     if never_started and row.document.get("kept"):
         if not dry_run:
             release(engine, connection, row)
-            remove_tree(engine.paths.run_dir(row.id))
+            containers.remove_run_dir(engine.paths, row.id)
         return [Repair(kind="container", subject=row.id, action="its start taken back")]
     if not dry_run:
         if never_started:
             release(engine, connection, row)
             forget(engine, connection, row)
-            remove_tree(engine.paths.run_dir(row.id))
+            containers.remove_run_dir(engine.paths, row.id)
         else:
             if not has_ended:
                 release(engine, connection, row)

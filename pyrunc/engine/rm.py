@@ -8,7 +8,6 @@ from _signal import SIGKILL
 from ..errors import InvalidState, LockTimeout
 from ..kernel.pidfd import open_process, wait
 from ..storage import containers
-from ..storage.atomic import remove_tree
 from . import container_status
 from .finish import forget, release
 from .kill import signal_container
@@ -53,7 +52,7 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
     try:
         release(engine, connection, row)
         forget(engine, connection, row)
-        remove_tree(engine.paths.run_dir(row.id))
+        containers.remove_run_dir(engine.paths, row.id)
     finally:
         os.close(lock_fd)
         _await_monitor(monitor_fd)

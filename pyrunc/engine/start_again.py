@@ -6,7 +6,6 @@ import os
 
 from ..errors import InvalidState, LockTimeout
 from ..storage import containers
-from ..storage.atomic import remove_tree
 from . import stored_options
 from .container_status import running_state
 from .create import prepare_again
@@ -109,6 +108,6 @@ def _launch(
         container = prepare_again(engine, row, options, lock_fd, tracer)
         return container, start(container, tracer)
     except BaseException:
-        remove_tree(engine.paths.run_dir(row.id))
+        containers.remove_run_dir(engine.paths, row.id)
         os.close(lock_fd)
         raise

@@ -16,7 +16,7 @@ from ..errors import AlreadyExists, InvalidInput, NotFound
 from ..oci import document
 from ..oci.record import Record
 from . import sqlite
-from .atomic import make_directory
+from .atomic import make_directory, remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,15 +243,32 @@ def try_lock(paths: Paths, container_id: str) -> int | None:
     reboot) gets one, so that two repairs don't meet.
     """
     run_dir = paths.run_dir(container_id)
-    os.close(open_guard(paths))
-    make_directory(run_dir, mode=0o700)
-    lock_fd = os.open(f"{run_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    guard_fd = open_guard(paths)
     try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock_fd)
-        return None
-    return lock_fd
+        fcntl.flock(guard_fd, fcntl.LOCK_SH)
+        make_directory(run_dir, mode=0o700)
+        lock_fd = os.open(f"{run_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock_fd)
+            return None
+        return lock_fd
+    finally:
+        os.close(guard_fd)
+
+
+def remove_run_dir(paths: Paths, container_id: str) -> None:
+    """Remove a run directory, whose lock the caller holds; idempotent.
+
+    Nobody may look for the lock meanwhile: they would put another one into the directory.
+    """
+    guard_fd = open_guard(paths)
+    try:
+        fcntl.flock(guard_fd, fcntl.LOCK_EX)
+        remove_tree(paths.run_dir(container_id))
+    finally:
+        os.close(guard_fd)
 
 
 def lock(paths: Paths, container_id: str, *, timeout_seconds: float) -> int | None:

@@ -409,3 +409,28 @@ def test_many_at_once_start_and_stop(loaded: Engine) -> None:
 
     assert loaded("ps", "-q").stdout == ""
     assert loaded("wait", *names).stdout == "137\n" * 12
+
+
+def test_looking_while_containers_end_disturbs_nobody(loaded: Engine) -> None:
+    for number in range(8):
+        begin(loaded, "--rm", "--name", f"box{number}", "busybox", "sleep", f"0.{number}")
+    problems = []
+    deadline = time.monotonic() + 20 * SLOWNESS
+    while loaded("ps", "-aq").stdout and time.monotonic() < deadline:
+        looks = [
+            subprocess.Popen(
+                loaded.argv("ps", "-aq"),
+                env=loaded.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+        problems += [told for look in looks if (told := look.communicate()[1])]
+
+    assert problems == []
+    assert loaded("ps", "-aq", check=True).stdout == ""
+    while left := [one.name for one in (loaded.runroot / "containers").iterdir() if one.is_dir()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
