@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Give slow machines more time, and write outcomes if that is asked for."""
     slow_clock.install()
+    # A job in the background of a shell ignores SIGINT, and so would every command under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.timeout is None:
         config.option.timeout = float(config.getini("timeout")) * slow_clock.SLOWNESS
     if path := config.getoption("--outcomes"):

@@ -90,12 +90,13 @@ def read_namespaces(linux: dict[str, Any], facts: HostFacts) -> Namespaces:
             needs="a user namespace that owns the mount namespace, joined by its path",
         )
     joined.sort(key=lambda entry: entry[0] == "mount")  # last: paths are the host's
-    if "time" in new and facts.kernel < (6, 1):
-        # Kernel: before 6.1, execve did not move its caller into the unshared time namespace.
+    if "time" in new and facts.kernel < (6, 3):
+        # Kernel: on 6.1, execve does not move its caller into the time namespace that it unshared,
+        # and the offsets are silently without effect (tried); on 6.18 it does.
         raise Unsupported(
             "linux.namespaces: this kernel can't give a first process its own time namespace",
             feature="time namespace",
-            needs="Linux 6.1",
+            needs="Linux 6.3",
         )
     return Namespaces(
         new=tuple(new),

@@ -78,7 +78,7 @@ MOVED = MovedDevice(
 
 def facts_of(case: dict[str, Any]) -> HostFacts:
     return HostFacts(
-        kernel=(6, 1),
+        kernel=(6, 12),
         cgroup=HOSTS[case.get("host", "v2")],
         cpuset=("/", "0-3", "0"),
         limits=(("RLIMIT_NOFILE", 1024, 1048576), ("RLIMIT_CORE", 0, 1 << 30)),
