@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import InvalidState, LockTimeout
 from ..storage import containers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _LOCK_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 
 
 def start_container(engine: Engine, name: str) -> None:
@@ -34,9 +36,11 @@ def start_container(engine: Engine, name: str) -> None:
     Raises: NotFound; LaunchError and its kinds: all is then as it was.
     """
     row = _row(engine, name)
-    if running_state(engine, row) is None:
-        _, launch = _launch(engine, row, detached=True, interactive=None)
-        launch.close()
+    lock_fd = _lock(engine, row)
+    if lock_fd is None:
+        return
+    _, launch = _launch(engine, row, lock_fd, detached=True, interactive=None)
+    launch.close()
 
 
 def start_attached(
@@ -51,16 +55,11 @@ def start_attached(
     Raises: InvalidState for one that runs; else as `start_container`.
     """
     row = _row(engine, name)
-    if running_state(engine, row) is not None:
-        raise InvalidState(
-            f"container {row.name} is already running: attaching is not supported yet",
-            state=containers.RUNNING,
-            wanted=containers.EXITED,
-            subject=row.id,
-            hint=f"`pyrunc logs -f {row.name}` shows what it prints",
-        )
+    lock_fd = _lock(engine, row)
+    if lock_fd is None:
+        raise _running(row)
     with SignalPipe() as signals:
-        container, launch = _launch(engine, row, detached=False, interactive=interactive)
+        container, launch = _launch(engine, row, lock_fd, detached=False, interactive=interactive)
         ended = attach(
             launch,
             signals,
@@ -78,8 +77,10 @@ def restart(
     """Stop a container as `stop` does, if it runs, and start it.  Raises: as both."""
     row = _row(engine, name)
     stop(engine, row.id, seconds=seconds, signal=signal)
-    _, launch = _launch(engine, row, detached=True, interactive=None)
-    launch.close()
+    lock_fd = _lock(engine, row)
+    if lock_fd is not None:  # else another command was quicker to start it
+        _, launch = _launch(engine, row, lock_fd, detached=True, interactive=None)
+        launch.close()
 
 
 def _row(engine: Engine, name: str) -> ContainerRow:
@@ -88,18 +89,40 @@ def _row(engine: Engine, name: str) -> ContainerRow:
     return containers.find(connection, name)
 
 
+def _running(row: ContainerRow) -> InvalidState:
+    return InvalidState(
+        f"container {row.name} is already running: attaching is not supported yet",
+        state=containers.RUNNING,
+        wanted=containers.EXITED,
+        subject=row.id,
+        hint=f"`pyrunc logs -f {row.name}` shows what it prints",
+    )
+
+
+def _lock(engine: Engine, row: ContainerRow) -> int | None:
+    """Take the container's lock; None if it runs, or came to run meanwhile.
+
+    Raises: LockTimeout while another command makes something else of it.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while running_state(engine, row) is None:
+        lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=_LOOK_SECONDS)
+        if lock_fd is not None:
+            return lock_fd
+        if time.monotonic() > deadline:
+            raise LockTimeout(
+                f"cannot start container {row.name!r}: another command holds it",
+                subject=row.id,
+                hint="wait for that command to end, then try again",
+            )
+    return None
+
+
 def _launch(
-    engine: Engine, row: ContainerRow, *, detached: bool, interactive: bool | None
+    engine: Engine, row: ContainerRow, lock_fd: int, *, detached: bool, interactive: bool | None
 ) -> tuple[Container, Launch]:
     """Prepare and launch; what fails is taken back, and the container stays as it was."""
     tracer = Tracer(None, fault_from_environment())
-    lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=_LOCK_SECONDS)
-    if lock_fd is None:
-        raise LockTimeout(
-            f"cannot start container {row.name!r}: another command holds it",
-            subject=row.id,
-            hint="wait for that command to end, then try again",
-        )
     try:
         options = stored_options.from_document(row.document["options"])
         options = options.replace(name=row.name, detach=detached)

@@ -17,7 +17,10 @@ from tests.harness.engine import command
 NAMES = ("pyrunc-oci", "runc", "crun")
 UNIFIED = Path("/sys/fs/cgroup/unified")
 OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private"]
-WITHOUT_UNIFIED = ["sh", "-c", f'umount {UNIFIED} && exec "$@"', "sh"]
+# crun 1.8 gives what it has as stdio to the container's user, the host's /dev/null too.
+OWN_NULL = (
+    "mount -t tmpfs none /mnt && mknod -m 666 /mnt/null c 1 3 && mount --bind /mnt/null /dev/null"
+)
 
 
 class Contender(NamedTuple):
@@ -31,7 +34,9 @@ class Contender(NamedTuple):
     def argv(self, *words: str | Path) -> list[str]:
         """Return the command line that runs something with this runtime's view of the host."""
         hides = self.name == "crun" and UNIFIED.is_mount()
-        return [*OWN_MOUNTS, *(WITHOUT_UNIFIED if hides else ()), *map(str, words)]
+        view = f"{OWN_NULL} && umount {UNIFIED}" if hides else OWN_NULL
+        script = f'{view} && exec "$@" </dev/null'
+        return [*OWN_MOUNTS, "sh", "-c", script, "sh", *map(str, words)]
 
     def clean(self) -> None:
         """Remove what a program has left: containers, bundles."""
