@@ -66,8 +66,8 @@ def left_behind(oci: Runtime) -> list[str]:
         processes = [
             path.parent.name
             for path in Path("/proc").glob("[0-9]*/cgroup")
-            if f"/{NAME}" in _read(path)
-        ]
+            if f"/{NAME}" in _read(path) and "State:\tZ" not in _read(path.with_name("status"))
+        ]  # how soon an orphan is reaped is up to the host's first process
         left = [*processes, *cgroups_named(NAME)]
         if (oci.root / NAME).exists():
             left.append(str(oci.root / NAME))
