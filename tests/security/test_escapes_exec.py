@@ -33,7 +33,10 @@ while :; do
             echo seen >>/tmp/seen
             line=busybox
             read -r line <$p/maps
-            case $line in "" | *busybox* | *stack* | *vsyscall*) ;; *) echo $line >>/tmp/worked ;; esac
+            case $line in
+            "" | *busybox* | *stack* | *vsyscall*) ;;
+            *) echo $line >>/tmp/worked ;;
+            esac
             true >>$p/exe && echo exe >>/tmp/worked
             cd $p/root && { [ -e tmp/seen ] || echo root >>/tmp/worked; }
             cd $p/cwd && { [ -e tmp/seen ] || echo cwd >>/tmp/worked; }
