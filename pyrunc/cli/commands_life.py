@@ -15,6 +15,8 @@ from .completion import containers
 from .option_table import FLAG, VALUE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..engine.logs import LogEntry
     from .option_table import Row
 
@@ -76,20 +78,14 @@ def kill(call: Call) -> int:
     engine = call.engine()
     number = _signal(call) or 9
 
-    def act(name: str) -> None:
-        kill_one(engine, name, number)
-        output.line(name)
-
-    return listing.failures(call.operands, act)
+    return _each(call, lambda name: kill_one(engine, name, number))
 
 
 def stop(call: Call) -> int:
     """Stop containers, all at the same time."""
     from ..engine.stop import stop as stop_one
 
-    given = call.text("timeout")
-    seconds = one("-t, --timeout", given, integer) if given else None
-    number = _signal(call)
+    seconds, number = _seconds(call), _signal(call)
 
     def act(name: str) -> PyruncError | None:
         try:
@@ -126,11 +122,7 @@ def start(call: Call) -> int:
         )
     from ..engine.start_again import start_container
 
-    def act(name: str) -> None:
-        start_container(engine, name)
-        output.line(name)
-
-    return listing.failures(call.operands, act)
+    return _each(call, lambda name: start_container(engine, name))
 
 
 def restart(call: Call) -> int:
@@ -138,15 +130,9 @@ def restart(call: Call) -> int:
     from ..engine.start_again import restart as restart_one
 
     engine = call.engine()
-    given = call.text("timeout")
-    seconds = one("-t, --timeout", given, integer) if given else None
-    number = _signal(call)
+    seconds, number = _seconds(call), _signal(call)
 
-    def act(name: str) -> None:
-        restart_one(engine, name, seconds=seconds, signal=number)
-        output.line(name)
-
-    return listing.failures(call.operands, act)
+    return _each(call, lambda name: restart_one(engine, name, seconds=seconds, signal=number))
 
 
 def rename(call: Call) -> int:
@@ -163,11 +149,7 @@ def pause(call: Call) -> int:
 
     engine = call.engine()
 
-    def act(name: str) -> None:
-        pause_one(engine, name)
-        output.line(name)
-
-    return listing.failures(call.operands, act)
+    return _each(call, lambda name: pause_one(engine, name))
 
 
 def unpause(call: Call) -> int:
@@ -176,11 +158,22 @@ def unpause(call: Call) -> int:
 
     engine = call.engine()
 
-    def act(name: str) -> None:
-        unpause_one(engine, name)
+    return _each(call, lambda name: unpause_one(engine, name))
+
+
+def _each(call: Call, act: Callable[[str], object]) -> int:
+    """Act on each container, and print its name as typed; go on after errors."""
+
+    def act_and_say(name: str) -> None:
+        act(name)
         output.line(name)
 
-    return listing.failures(call.operands, act)
+    return listing.failures(call.operands, act_and_say)
+
+
+def _seconds(call: Call) -> int | None:
+    given = call.text("timeout")
+    return one("-t, --timeout", given, integer) if given else None
 
 
 def _signal(call: Call) -> int | None:
@@ -225,14 +218,16 @@ KILL = Command(
     complete=containers,
 )
 
+_STOP_ROWS: tuple[Row, ...] = (
+    ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
+    ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
+    _HELP,
+)
+
 STOP = Command(
     "stop",
     stop,
-    rows=(
-        ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
-        ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
-        _HELP,
-    ),
+    rows=_STOP_ROWS,
     aliases={"time": "timeout"},
     usage=_MANY,
     counts=(1, UNLIMITED),
@@ -258,11 +253,7 @@ START = Command(
 RESTART = Command(
     "restart",
     restart,
-    rows=(
-        ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
-        ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
-        _HELP,
-    ),
+    rows=_STOP_ROWS,
     aliases={"time": "timeout"},
     usage=_MANY,
     counts=(1, UNLIMITED),

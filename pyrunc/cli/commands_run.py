@@ -23,7 +23,7 @@ _FORMAT: Row = (
 
 
 def run(call: Call) -> int:
-    """Run a container in the foreground."""
+    """Run a container, attached or not."""
     _refuse_dash(call)
     options = run_command.parse(call.flags, call.operands)
     return run_command.execute(call.engine(), options)
@@ -73,7 +73,7 @@ RUN = Command(
     rows=RUN_ROWS,
     usage="IMAGE [COMMAND] [ARG...]",
     counts=(1, UNLIMITED),
-    about="Create and run a new container from an image, in the foreground.\n\n"
+    about="Create and run a new container from an image; with -d in the background.\n\n"
     "Options end at IMAGE; what follows is the container's own command line.  The exit code is "
     "the command's, 128 and its number if a signal ended it, 127 if it is not there, 126 if it "
     "cannot be executed, and 125 if pyrunc itself failed.",

@@ -136,6 +136,7 @@ def _enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOpti
     try:
         await_start(plan, launch, Tracer(None, fault_from_environment()))
     except BaseException:
+        launch.give_up()
         launch.close()
         raise
     return launch

@@ -44,7 +44,7 @@ def start(container: Container, tracer: Tracer) -> Launch:
                 {"rootfs": container.rootfs_fd},
                 lock_fd=container.lock_fd,
             )
-        container.undo.push(_abort, launch)
+        container.undo.push(launch.abandon)  # its death is the child's (PDEATHSIG)
         started = await_start(plan, launch, tracer)
         if tracer.is_on:
             _trace_namespaces(started.pid, tracer)
@@ -118,13 +118,6 @@ def _cleanup_argv(container: Container) -> tuple[str, ...]:
         *("--root", engine.paths.root, "--runroot", engine.paths.runroot),
         *("--bridge", engine.bridge, "container", "cleanup", container.row.id),
     )
-
-
-def _abort(launch: Launch) -> None:
-    """End a launch that is still under way: the launcher's death is the child's (PDEATHSIG)."""
-    os.kill(launch.launcher_pid, 9)  # our own child, not reaped yet: no other can have its pid
-    launch.wait()
-    launch.close()
 
 
 def await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.harness import host
+from tests.integration.oci import Bundle, Runtime, cgroups_named, pyrunc_oci
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +30,24 @@ def assert_host_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
     left = host.wait_until_unchanged(before)
     if left:
         pytest.fail("the host has changed:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture
+def bundle(directory: Path) -> Bundle:
+    """Return a bundle of busybox."""
+    return Bundle(directory)
+
+
+@pytest.fixture
+def oci(directory: Path) -> Runtime:
+    """Return pyrunc-oci with a state directory of its own."""
+    return pyrunc_oci(directory)
+
+
+@pytest.fixture
+def name(oci: Runtime) -> Iterator[str]:
+    """Yield the id of a container to make, which is deleted afterwards with its cgroups."""
+    container_id = f"t{uuid.uuid4().hex[:8]}"
+    yield container_id
+    oci("delete", "--force", container_id)
+    assert not cgroups_named(container_id)

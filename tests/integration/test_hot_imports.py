@@ -1,4 +1,4 @@
-"""What does `run` import?  The list is pinned: start-up is the product's headline."""
+"""What do `run` and `exec` import?  The list is pinned: start-up is the product's headline."""
 
 from __future__ import annotations
 
@@ -59,3 +59,12 @@ def test_run_with_many_options_imports_only_the_pinned_list(loaded: Engine) -> N
     loaded(*words, "true", check=True)
 
     assert foreign(imported(loaded, *words, "true")) - ALLOWED == set()
+
+
+def test_exec_imports_only_the_pinned_list(loaded: Engine) -> None:
+    loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
+    words = ["exec", "-e", "A=b", "-u", "1:1", "-w", "/tmp", "box", "true"]
+    found = imported(loaded, *words)
+    loaded("rm", "-f", "box", check=True)
+
+    assert foreign(found) - ALLOWED == set()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 
 from tests.harness.engine import command
 
-from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
+from .oci import Bundle, Runtime, cgroups_named
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 AT_CREATE = KINDS[:3]
@@ -37,24 +36,6 @@ fds=$(ls /proc/self/fd | tr '\\n' ' ')
 } > "$out"
 echo "$2" >> "$1/order"
 """
-
-
-@pytest.fixture
-def bundle(directory: Path) -> Bundle:
-    return Bundle(directory)
-
-
-@pytest.fixture
-def oci(directory: Path) -> Runtime:
-    return pyrunc_oci(directory)
-
-
-@pytest.fixture
-def name(oci: Runtime) -> Iterator[str]:
-    container_id = f"h{uuid.uuid4().hex[:8]}"
-    yield container_id
-    oci("delete", "--force", container_id)
-    assert not cgroups_named(container_id)
 
 
 def script(bundle: Bundle, text: str) -> str:

@@ -11,31 +11,11 @@ import subprocess
 import sys
 import termios
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
-
-
-@pytest.fixture
-def bundle(directory: Path) -> Bundle:
-    return Bundle(directory)
-
-
-@pytest.fixture
-def oci(directory: Path) -> Runtime:
-    return pyrunc_oci(directory)
-
-
-@pytest.fixture
-def name(oci: Runtime) -> Iterator[str]:
-    container_id = f"t{uuid.uuid4().hex[:8]}"
-    yield container_id
-    oci("delete", "--force", container_id)
-    assert not cgroups_named(container_id)
+from .oci import Bundle, Runtime, cgroups_named
 
 
 def test_lifecycle_goes_from_created_to_stopped(bundle: Bundle, oci: Runtime, name: str) -> None:

@@ -6,33 +6,13 @@ import json
 import os
 import subprocess
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
+from .oci import Bundle, Runtime, cgroups_named
 
 RUNC = "/usr/sbin/runc"
-
-
-@pytest.fixture
-def bundle(directory: Path) -> Bundle:
-    return Bundle(directory)
-
-
-@pytest.fixture
-def oci(directory: Path) -> Runtime:
-    return pyrunc_oci(directory)
-
-
-@pytest.fixture
-def name(oci: Runtime) -> Iterator[str]:
-    container_id = f"l{uuid.uuid4().hex[:8]}"
-    yield container_id
-    oci("delete", "--force", container_id)
-    assert not cgroups_named(container_id)
 
 
 @pytest.mark.parametrize("options", [[], ["-f", "json"], ["--format=table"], ["-q"]])

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .oci import Bundle, Runtime, cgroups_named, pyrunc_oci
+from .oci import Bundle, Runtime, cgroups_named
 from .test_oci_cgroup_v2 import ONLY_V2, without_pids
-
-
-@pytest.fixture
-def bundle(directory: Path) -> Bundle:
-    return Bundle(directory)
-
-
-@pytest.fixture
-def oci(directory: Path) -> Runtime:
-    return pyrunc_oci(directory)
-
-
-@pytest.fixture
-def name(oci: Runtime) -> Iterator[str]:
-    container_id = f"p{uuid.uuid4().hex[:8]}"
-    yield container_id
-    oci("delete", "--force", container_id)
-    assert not cgroups_named(container_id)
-
 
 COUNTING = "i=0; while :; do i=$((i + 1)); echo $i > /tmp/count; done"
 
