@@ -10,7 +10,6 @@
 #define _GNU_SOURCE
 #include "parent.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,10 +28,11 @@ static struct {
     struct launch *launch;
     struct stream outputs[2];
     struct stream input;
-    bool input_ends; /* close it once it is empty */
-    bool owes_room;  /* to be told to the client once the input is empty */
-    bool is_hung_up; /* nobody has the terminal open; somebody may open it again */
-    bool has_ended;  /* the container: read what is there and no more */
+    bool input_ends;  /* close it once it is empty */
+    bool owes_room;   /* to be told to the client once the input is empty */
+    bool is_hung_up;  /* nobody has the terminal open; somebody may open it again */
+    int64_t retry_ms; /* when to look */
+    bool has_ended;   /* the container: read what is there and no more */
 } copy;
 
 void start_copy(struct launch *launch)
@@ -91,6 +91,7 @@ static void read_output(struct stream *stream)
         return;
     if (length < 0 && errno == EIO && !copy.has_ended) {
         copy.is_hung_up = true;
+        copy.retry_ms = now_ms() + HANGUP_RETRY_MS;
         return;
     }
     if (stream->fd != copy.launch->master_fd)
@@ -212,52 +213,51 @@ static void read_client(void)
         detach();
 }
 
-enum { AT_CLIENT, AT_STDOUT, AT_STDERR, AT_INPUT, AT_PROCESS, POLLED };
+/* When the terminal is to be looked at again; -1 for never. */
+int64_t copy_next_ms(void)
+{
+    return copy.is_hung_up ? copy.retry_ms : -1;
+}
 
-static void fill_poll(struct pollfd polled[POLLED])
+/* What to wait for: room in one direction, or something to read in the other. */
+void copy_watch(struct pollfd watched[WATCHES])
 {
     bool tells_room = copy.owes_room && copy.input.length == 0;
     bool waits = tells_room || copy.outputs[0].length > 0 || copy.outputs[1].length > 0;
 
-    for (int i = 0; i < POLLED; i++)
-        polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
-    polled[AT_CLIENT].fd = copy.launch->client_fd;
-    polled[AT_CLIENT].events = waits ? POLLIN | POLLOUT : POLLIN;
+    watched[AT_CLIENT].fd = copy.launch->client_fd;
+    watched[AT_CLIENT].events = waits ? POLLIN | POLLOUT : POLLIN;
     for (int i = 0; i < 2; i++)
         if (copy.outputs[i].length == 0 && !copy.is_hung_up)
-            polled[AT_STDOUT + i].fd = copy.outputs[i].fd;
+            watched[AT_STDOUT + i].fd = copy.outputs[i].fd;
     if (copy.input.length > 0) {
-        polled[AT_INPUT].fd = copy.input.fd;
-        polled[AT_INPUT].events = POLLOUT;
+        watched[AT_INPUT].fd = copy.input.fd;
+        watched[AT_INPUT].events = POLLOUT;
     }
     if (!copy.has_ended)
-        polled[AT_PROCESS].fd = copy.launch->pidfd;
+        watched[AT_PROCESS].fd = copy.launch->pidfd;
 }
 
-/* Wait for something to do and do it; true once the container has ended. */
-bool copy_once(void)
+/* `ready` is what poll said of `watched`. */
+void copy_ready(const struct pollfd watched[WATCHES], int ready)
 {
-    struct pollfd polled[POLLED];
-
-    fill_poll(polled);
-    int ready = poll(polled, POLLED, copy.is_hung_up ? HANGUP_RETRY_MS : -1);
-    copy.is_hung_up = false;
+    if (copy.is_hung_up && now_ms() >= copy.retry_ms)
+        copy.is_hung_up = false;
     if (ready <= 0)
-        return false;
+        return;
     for (int i = 0; i < 2; i++)
-        if (polled[AT_STDOUT + i].revents && copy.outputs[i].fd >= 0)
+        if (watched[AT_STDOUT + i].revents && copy.outputs[i].fd >= 0)
             read_output(&copy.outputs[i]);
-    if (polled[AT_INPUT].revents && copy.input.length > 0)
+    if (watched[AT_INPUT].revents && copy.input.length > 0)
         write_input();
-    if (polled[AT_CLIENT].revents & POLLOUT)
+    if (watched[AT_CLIENT].revents & POLLOUT)
         for (int i = 0; i < 2; i++)
             if (copy.outputs[i].length > 0)
                 send_output(&copy.outputs[i]);
-    if (polled[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0)
+    if (watched[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0)
         read_client();
     if (copy.owes_room && copy.input.length == 0)
         tell_room();
-    return polled[AT_PROCESS].revents != 0;
 }
 
 static bool has_output(const struct stream *stream)
@@ -276,6 +276,6 @@ void copy_rest(void)
             while (copy.outputs[i].fd >= 0 && copy.outputs[i].length == 0)
                 read_output(&copy.outputs[i]);
         if (copy.outputs[0].length > 0 || copy.outputs[1].length > 0)
-            copy_once();
+            loop_once();
     }
 }

@@ -85,8 +85,10 @@ _Noreturn void monitor(struct launch *launch)
     settle(launch);
     start_log(launch->plan);
     start_copy(launch);
-    while (!copy_once())
+    start_health(launch);
+    while (!loop_once())
         continue;
+    end_health();
     reap(launch, &status);
     status.oom_killed = was_oom_killed(launch->plan);
     is_alone = launch->client_fd < 0;

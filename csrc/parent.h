@@ -1,14 +1,15 @@
 /* parent.h: what do the files of the launcher's own half share?
  *
- * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, copy.c, log.c, stdio.c, cgroup.c and
- * record.c run in the launcher, before clone3 and beside the container after it.  They use the C
- * library, but no heap.
+ * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, loop.c, health.c, copy.c, log.c,
+ * stdio.c, cgroup.c and record.c run in the launcher, before clone3 and beside the container after
+ * it.  They use the C library, but no heap.
  */
 #ifndef PYRUNC_PARENT_H
 #define PYRUNC_PARENT_H
 
 #include "child.h"
 
+#include <poll.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -78,10 +79,37 @@ void start_log(const struct plan *plan);
 void log_output(int stream, const char *text, size_t length);
 void end_log(void);
 
+/* Places in the table of what the monitor waits for; those of health.c are its own. */
+enum { HEALTH_WATCHES = 4 };
+enum {
+    AT_PROCESS,
+    AT_STDOUT,
+    AT_STDERR,
+    AT_INPUT,
+    AT_CLIENT,
+    AT_HEALTH,
+    WATCHES = AT_HEALTH + HEALTH_WATCHES,
+};
+
+/* loop.c; moments are ms of CLOCK_MONOTONIC, -1 is never */
+bool loop_once(void);
+int64_t now_ms(void);
+int64_t earlier(int64_t one, int64_t other);
+
 /* copy.c */
 void start_copy(struct launch *launch);
-bool copy_once(void);
 void copy_rest(void);
+int64_t copy_next_ms(void);
+void copy_watch(struct pollfd watched[WATCHES]);
+void copy_ready(const struct pollfd watched[WATCHES], int ready);
+
+/* health.c */
+void start_health(struct launch *launch);
+int64_t health_next_ms(void);
+void health_tick(void);
+void health_watch(struct pollfd watched[HEALTH_WATCHES]);
+void health_ready(const struct pollfd *watched);
+void end_health(void);
 
 /* monitor.c */
 _Noreturn void monitor(struct launch *launch);
