@@ -49,10 +49,7 @@ def check(engine: Engine, mend: bool = False) -> list[Finding]:
         for item in repair(engine, connection, dry_run=not mend)
     ]
     found += _network(engine, connection, as_of_ns, mend)
-    in_use = {
-        layer for row in containers.rows(connection) for layer in row.document.get("layers", ())
-    }
-    damages = verify(engine.paths, layers_in_use=in_use, mend=mend)
+    damages = verify(engine.paths, mend=mend)
     return found + [
         Finding(kind=item.kind, subject=item.subject, problem=item.problem, mend=item.mend)
         for item in damages

@@ -97,7 +97,7 @@ def prepare_again(
 
     Raises: NotFound when its image is gone; then all is as it was, and the lock is still held.
     """
-    container = _container(engine, images.resolve(engine.paths, row.image_id), options)
+    container = _container(engine, images.read_record(engine.paths, row.image_id), options)
     container.connection, container.row = engine.database(), row
     container.lock_fd = lock_fd
     try:
@@ -157,6 +157,8 @@ def _reserve_name(container: Container) -> None:
     )
     container.undo.push(containers.delete, container.connection, container_id)
     _insert(container)
+    # Whoever removes the image meanwhile has seen the row, or this sees that it is gone.
+    images.check_there(engine.paths, container.image)
 
 
 def _insert(container: Container) -> None:

@@ -101,7 +101,7 @@ def load_images(
     wanted = parse_platform(platform) if platform else host_platform()
     place, reference = _split(source)
     collect.sweep(paths)
-    with Workspace(paths) as workspace, collect.store_lock(paths, exclusive=False):
+    with Workspace(paths) as workspace:
         spool = workspace.subdirectory("spool")
         try:
             with closing(open_archive(place, spool)) as archive:

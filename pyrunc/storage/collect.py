@@ -1,21 +1,104 @@
-"""What did a crash leave, and may it go?"""
+"""What does nobody need any more, and may it go?
+
+Roots are the images of index.json, the layers of containers, and what running commands lease
+(storage/lease).  What hangs on none of them is moved into a workspace under the store's lock, and
+removed after it.
+"""
 
 from __future__ import annotations
 
 import os
 
-from ..errors import LockTimeout
-from ..oci import document
-from . import content, images
+from ..errors import LockTimeout, PyruncError
+from ..oci.record import Record
+from . import containers, content, images
 from .atomic import remove_tree
-from .locks import locked, try_lock
-from .workspace import INTENT, is_workspace_name
+from .database import open_database
+from .disk_usage import tree_size
+from .layer_names import all_names
+from .lease import Kept, leased, read_kept, store_lock
+from .locks import try_lock
+from .workspace import INTENT, Workspace, is_workspace_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..paths import Paths
 
-_INTENT_LIMIT_BYTES = 16 << 20
+__all__ = ["Garbage", "collect", "garbage", "store_lock", "sweep"]
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class Garbage(Record):
+    """Something that nobody needs: a "blob", a "layer", or the hot form of an "image"."""
+
+    kind: str
+    name: str
+    path: str
+    size_bytes: int
+
+
+def collect(paths: Paths) -> list[Garbage]:
+    """Remove all that nobody needs; returns what it was.
+
+    Safe beside loads, pulls, commits and runs; waits for another collection.
+    Raises: LockTimeout; PyruncError where it is not known what an image stands on: then all stays.
+    """
+    sweep(paths)
+    with Workspace(paths) as bin_, store_lock(paths, exclusive=True):
+        found = garbage(paths)
+        for number, one in enumerate(found):
+            os.rename(one.path, f"{bin_.path}/{number}")
+    return found
+
+
+def garbage(paths: Paths, kept: Kept | None = None) -> list[Garbage]:
+    """Return what `collect` would remove; the caller holds the store's lock exclusively.
+
+    `kept` are the roots, if the caller knows them already.
+    Raises: PyruncError where it is not known what an image stands on.
+    """
+    kept = kept or roots(paths)
+    directory = f"{paths.oci_layout()}/blobs/sha256"
+    found = [
+        Garbage(kind="blob", name=f"sha256:{name}", path=f"{directory}/{name}", size_bytes=size)
+        for name, size in _files(directory)
+        if is_hex_name(name) and f"sha256:{name}" not in kept.blobs
+    ]
+    for name in names_in(paths.layers()):
+        if is_layer_name(name) and name not in kept.layers:
+            path = f"{paths.layers()}/{name}"
+            size = tree_size(f"{path}/tree")
+            found.append(Garbage(kind="layer", name=name, path=path, size_bytes=size))
+    for name, size in _files(paths.images()):
+        image_id = f"sha256:{name.removesuffix('.json')}"
+        if is_hex_name(image_id[7:]) and image_id not in kept.images:
+            path = f"{paths.images()}/{name}"
+            found.append(Garbage(kind="image", name=image_id, path=path, size_bytes=size))
+    return found
+
+
+def roots(paths: Paths, besides: str = "") -> Kept:
+    """Return all that may not go.  The order decides: who leases adds its image, then lets go; who
+    runs writes its row, then looks whether the image is still there.
+
+    Raises: PyruncError where it is not known what an image or a container stands on.
+    """
+    kept = leased(paths, besides)
+    for image in images.list_images(paths):
+        kept.add(images.blobs_of(paths, image, must_be_known=True), image.layers, [image.id])
+        kept.add(layers=all_names(image.diff_ids))
+    for entry in images.entries(paths):  # other tools write into the layout, too
+        if not images.entry_id(entry):
+            kept.add(images.reachable(paths, str(entry.get("digest"))))
+    if not os.path.exists(paths.database()):
+        return kept
+    for row in containers.rows(open_database(paths)):
+        layers = row.document.get("layers")
+        if layers is None:  # it is just being made
+            layers = images.read_record(paths, row.image_id).layers
+        kept.add(layers=layers, images=[row.image_id])
+    return kept
 
 
 def sweep(paths: Paths) -> list[str]:
@@ -49,9 +132,32 @@ def sweep(paths: Paths) -> list[str]:
     return removed
 
 
-def store_lock(paths: Paths, *, exclusive: bool, timeout_seconds: float = 600.0) -> locked:
-    """Return the lock that who adds to the store holds shared, and who removes exclusive."""
-    return locked(f"{paths.locks()}/store", exclusive, timeout_seconds)
+def names_in(directory: str) -> list[str]:
+    """Return the sorted names of a directory that may be missing."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+def is_layer_name(name: str) -> bool:
+    """Tell whether this is how a layer is called: a diff-id, or a chain-id with its mark."""
+    return is_hex_name(name.removeprefix("chain-"))
+
+
+def is_hex_name(name: str) -> bool:
+    """Tell whether a name is the hexadecimal part of a sha256 digest."""
+    return len(name) == 64 and _HEX.issuperset(name)
+
+
+def _files(directory: str) -> list[tuple[str, int]]:
+    found = []
+    for name in names_in(directory):
+        try:
+            found.append((name, os.lstat(f"{directory}/{name}").st_size))
+        except FileNotFoundError:  # a hot form on its way
+            continue
+    return found
 
 
 def _seize(paths: Paths, name: str) -> tuple[str, int] | None:
@@ -68,32 +174,21 @@ def _seize(paths: Paths, name: str) -> tuple[str, int] | None:
 
 def _undo(paths: Paths, path: str) -> bool:
     """Take back what is in the store and in no image; False if that has to wait."""
-    try:
-        with open(f"{path}/{INTENT}", "rb") as file:
-            intent = document.load_object(file.read(), file.name, limit_bytes=_INTENT_LIMIT_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
+    intent = Kept()
+    if not read_kept(f"{path}/{INTENT}", intent):
         return True
     try:
         with store_lock(paths, exclusive=True, timeout_seconds=0):
-            _remove_unused(paths, intent)
-    except LockTimeout:
+            _remove_unused(paths, intent, roots(paths, besides=os.path.basename(path)))
+    except (LockTimeout, PyruncError):
         return False
     return True
 
 
-def _remove_unused(paths: Paths, intent: dict[str, list[str]]) -> None:
-    used_layers: set[str] = set()
-    used_blobs: set[str] = set()
-    for image in images.list_images(paths):
-        used_layers |= set(image.layers)
-        used_blobs |= images.blobs_of(paths, image)
-    known = {image.id for image in images.list_images(paths)}
-    for layer in intent.get("layers", ()):
-        if layer not in used_layers:
-            remove_tree(f"{paths.layers()}/{os.path.basename(layer)}")
-    for digest in intent.get("blobs", ()):
-        if digest not in used_blobs:
-            remove_tree(content.blob_path(paths, digest))
-    for image_id in intent.get("images", ()):
-        if image_id not in known:
-            remove_tree(images.hot_path(paths, image_id))
+def _remove_unused(paths: Paths, intent: Kept, kept: Kept) -> None:
+    for layer in intent.layers - kept.layers:
+        remove_tree(f"{paths.layers()}/{os.path.basename(layer)}")
+    for digest in intent.blobs - kept.blobs:
+        remove_tree(content.blob_path(paths, digest))
+    for image_id in intent.images - kept.images:
+        remove_tree(images.hot_path(paths, image_id))

@@ -11,7 +11,7 @@ import os
 
 from ..errors import InvalidInput, NotFound
 from ..oci import document
-from ..oci.digest import is_hex
+from ..oci.digest import is_hex, sha256_hex
 from ..oci.image_record import ImageRecord
 from ..oci.reference import Reference, parse_full, parse_reference
 from .atomic import make_directory, replace_file
@@ -99,19 +99,86 @@ def remove_name(paths: Paths, name: str) -> None:
         write_index(paths, entries)
 
 
-def blobs_of(paths: Paths, image: ImageRecord) -> set[str]:
-    """Return the digests of everything an image has in blobs/: manifest, config, layers."""
-    path = f"{paths.oci_layout()}/blobs/sha256/{image.manifest_digest.removeprefix('sha256:')}"
-    digests = {image.manifest_digest, image.id}
+def blobs_of(paths: Paths, image: ImageRecord, *, must_be_known: bool = False) -> set[str]:
+    """Return the digests of everything an image has in blobs/: manifest, config, layers.
+
+    Raises: with `must_be_known`, NotFound for a manifest that is not there.
+    """
+    return {image.id} | reachable(paths, image.manifest_digest, must_be_known=must_be_known)
+
+
+def reachable(
+    paths: Paths, digest: str, *, must_be_known: bool = False, depth: int = 4
+) -> set[str]:
+    """Return a manifest's or index's digest, and those of all that hangs on it.
+
+    What an index names need not be there; `must_be_known` is about the first one only.
+    Raises: NotFound, InvalidInput.
+    """
+    path = f"{paths.oci_layout()}/blobs/sha256/{sha256_hex(digest)}"
     try:
-        manifest = document.load_object(
-            _read(path, document.MANIFEST_LIMIT_BYTES),
-            path,
-            limit_bytes=document.MANIFEST_LIMIT_BYTES,
-        )
+        raw = _read(path, document.MANIFEST_LIMIT_BYTES)
+    except FileNotFoundError as error:
+        if must_be_known:
+            raise NotFound(
+                f"cannot find manifest {digest} (ENOENT)", kind="manifest", name=digest
+            ) from error
+        return {digest}
+    manifest = document.load_object(raw, path, limit_bytes=document.MANIFEST_LIMIT_BYTES)
+    found = {digest} | _digests([manifest.get("config")]) | _digests(manifest.get("layers"))
+    for child in _digests(manifest.get("manifests")):
+        found.add(child)
+        if depth and child.startswith("sha256:"):
+            found |= reachable(paths, child, depth=depth - 1)
+    return found
+
+
+def entries(paths: Paths) -> list[dict[str, Any]]:
+    """Return index.json's descriptors, those that other tools wrote included."""
+    return _entries(paths)
+
+
+def read_record(paths: Paths, image_id: str) -> ImageRecord:
+    """Return the hot form of an image that may have left index.json since a container was made.
+
+    Raises: NotFound.
+    """
+    return _record(paths, {"annotations": {IMAGE_ID: image_id}}, ())
+
+
+def check_there(paths: Paths, image: ImageRecord) -> None:
+    """See that an image is still in index.json; for who has just written that it needs it.
+
+    Raises: NotFound.
+    """
+    try:
+        raw = _read(_index_path(paths), _INDEX_LIMIT_BYTES)
     except FileNotFoundError:
-        return digests
-    return digests | {str(layer.get("digest")) for layer in manifest.get("layers", ())}
+        raw = b""
+    if image.id.encode() not in raw:
+        raise _not_found(image.id)
+
+
+def remove(paths: Paths, image_id: str, names: Iterable[str], *, forget: bool) -> bool:
+    """Take names from an image, in one step; with `forget`, make it unknown if it has no other one.
+
+    A name that stands for another image by now stays.
+    Returns: whether the image is unknown now; `collect` then takes what only it needed.
+    """
+    gone = set(names)
+    with index_lock(paths):
+        found = _entries(paths)
+        own = [entry for entry in found if entry_id(entry) == image_id]
+        others = [entry for entry in own if entry_name(entry) and entry_name(entry) not in gone]
+        is_unknown = forget and not others
+        if is_unknown:
+            left = [entry for entry in found if entry_id(entry) != image_id]
+        else:
+            left = found
+            for name in sorted(gone & {entry_name(entry) for entry in own}):
+                _take(left, name)
+        write_index(paths, left)
+    return is_unknown
 
 
 def index_lock(paths: Paths) -> locked:
@@ -269,6 +336,14 @@ def _take(entries: list[dict[str, Any]], name: str) -> None:
         else:
             annotations = {k: v for k, v in entry["annotations"].items() if k != REF_NAME}
             entries[entries.index(entry)] = entry | {"annotations": annotations}
+
+
+def _digests(descriptors: object) -> set[str]:
+    """Return the digests of a list of descriptors; what is none is left out."""
+    if not isinstance(descriptors, list):
+        return set()
+    digests = (one.get("digest") for one in descriptors if isinstance(one, dict))
+    return {digest for digest in digests if isinstance(digest, str)}
 
 
 def _not_found(word: str) -> NotFound:

@@ -24,6 +24,8 @@ from ..oci.compression import MAGIC_BYTES, detect
 from ..oci.record import Record
 from . import below, content, overlay, tar_apply
 from .atomic import make_directory, remove_tree, sync_directory
+from .layer_names import all_names, chain_name, diff_name
+from .lease import Kept, Lease
 from .locks import locked
 from .tar_apply import Applied, Limits, Target
 from .workspace import INTENT
@@ -100,6 +102,7 @@ class Incoming:
         self._paths = paths
         self._workspace = workspace
         self._limits = limits
+        self.lease = Lease(paths, workspace)
         self._locks = ExitStack()
         self._cancelled = threading.Event()
         self._number = 0
@@ -133,6 +136,7 @@ class Incoming:
         unpacked: set[str] = set()
         for diff_id in sorted({one.diff_id for sources in images_of_sources for one in sources}):
             self._locks.enter_context(locked(_lock_path(self._paths, diff_id), passing=True))
+        self._lease_all(images_of_sources)
         for sources in images_of_sources:
             names = self._names([one.diff_id for one in sources])
             for source, name in zip(sources, names, strict=True):
@@ -144,11 +148,21 @@ class Incoming:
                     jobs[key] = (source, wanted)
         self._run(list(jobs.values()))
 
+    def _lease_all(self, images_of_sources: Sequence[Sequence[Source]]) -> None:
+        kept = Kept()
+        for sources in images_of_sources:
+            diff_ids = [one.diff_id for one in sources]
+            kept.add(
+                blobs=[one.digest or one.diff_id for one in sources],
+                layers=all_names(diff_ids),
+            )
+        self.lease.keep(blobs=kept.blobs, layers=kept.layers)
+
     def _names(self, diff_ids: Sequence[str]) -> list[str]:
         """Return the names under which layers are in the store, "" for those that are not."""
         result = []
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
-            names = (_diff_name(diff_id), _chain_name(chain_id))
+            names = (diff_name(diff_id), chain_name(chain_id))
             there = (name for name in names if read_stored(self._paths, name) is not None)
             result.append(next(there, ""))
         return result
@@ -236,7 +250,7 @@ class Incoming:
         return [self._blobs[source.diff_id, source.digest] for source in sources]
 
     def _place(self, diff_id: str, chain_id: str, lower: list[Stored]) -> Stored:
-        for name in (_diff_name(diff_id), _chain_name(chain_id)):
+        for name in (diff_name(diff_id), chain_name(chain_id)):
             if name in self._staged:
                 return self._staged[name][1]
             stored = read_stored(self._paths, name)
@@ -247,9 +261,9 @@ class Incoming:
             self._read(self._sources[diff_id], True)
         applied, holder = self._applied.pop(diff_id)
         assert applied.report is not None
-        name = _diff_name(diff_id)
+        name = diff_name(diff_id)
         if applied.report.needs_below():
-            name = _chain_name(chain_id)
+            name = chain_name(chain_id)
             self._finish(holder, applied.report, lower, diff_id)
         return self._stage(name, holder, applied)
 
@@ -304,13 +318,9 @@ class Incoming:
     def publish(self, image_ids: Sequence[str]) -> None:
         """Make everything durable, then move it to its places; images are still unknown."""
         make_directory(self._paths.layers())
-        intent = {
-            "layers": list(self._staged),
-            "blobs": list(self._staged_blobs),
-            "images": list(image_ids),
-        }
-        with open(f"{self._workspace.path}/{INTENT}", "wb") as file:
-            file.write(document.dump(intent))
+        intent = Kept()
+        intent.add(self._staged_blobs, self._staged, image_ids)
+        self.lease.write(INTENT, intent)
         syscalls.syncfs(self._workspace.lock_fd)
         for name, (holder, _) in self._staged.items():
             target = f"{self._paths.layers()}/{name}"
@@ -410,11 +420,3 @@ def _check(source: Source, applied: Applied) -> None:
 
 def _lock_path(paths: Paths, diff_id: str) -> str:
     return f"{paths.locks()}/layer-{diff_id.removeprefix('sha256:')}"
-
-
-def _diff_name(diff_id: str) -> str:
-    return diff_id.removeprefix("sha256:")
-
-
-def _chain_name(chain_id: str) -> str:
-    return f"chain-{chain_id.removeprefix('sha256:')}"

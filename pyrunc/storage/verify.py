@@ -7,23 +7,22 @@ Reads every byte of every blob; for `system check`.
 from __future__ import annotations
 
 import hashlib
-import os
 
-from ..errors import PyruncError
+from ..errors import LockTimeout, PyruncError
 from ..oci.record import Record
 from . import content, images
-from .atomic import remove_tree
-from .collect import store_lock
+from .collect import collect, garbage, is_hex_name, names_in
+from .images import entries, entry_id
 from .layers import read_stored
+from .lease import store_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from ..oci.image_record import ImageRecord
     from ..paths import Paths
 
 _CHUNK_BYTES = 1 << 20
+_NOT_ITS_NAME = "its content is not what its name says"
 
 
 class Damage(Record):
@@ -35,102 +34,75 @@ class Damage(Record):
     mend: str = ""
 
 
-def verify(paths: Paths, *, layers_in_use: Collection[str], mend: bool = False) -> list[Damage]:
+def verify(paths: Paths, *, mend: bool = False) -> list[Damage]:
     """Return what is amiss in the store; with `mend`, remove what belongs to nothing.
 
-    `layers_in_use` are those of containers, whose image may be gone.  Waits for loads to end, and
-    keeps them waiting.
+    Loads and runs go on meanwhile.
     Raises: LockTimeout; OSError.
     """
-    with store_lock(paths, exclusive=True):
-        used = _Used()
-        found = _images(paths, used)
-        mend = mend and used.is_complete
-        found += _blobs(paths, used.blobs, mend)
-        return found + _layers(paths, used.layers | set(layers_in_use), mend)
+    return _images(paths) + _blobs(paths) + _garbage(paths, mend)
 
 
-class _Used:
-    """What images stand on; nothing may be removed where that is not known of all of them."""
-
-    def __init__(self) -> None:
-        self.blobs: set[str] = set()
-        self.layers: set[str] = set()
-        self.is_complete = True
-
-
-def _images(paths: Paths, used: _Used) -> list[Damage]:
-    """Return images with something missing, and note what all of them stand on."""
+def _images(paths: Paths) -> list[Damage]:
+    """Return images with something missing."""
     try:
         listed = images.list_images(paths)
     except (PyruncError, OSError) as error:
-        used.is_complete = False
         return [Damage(kind="image", subject="index.json", problem=str(error))]
-    found: list[Damage] = []
-    for image in listed:
-        used.layers |= set(image.layers)
-        found += _image(paths, image, used)
-    return found
+    return [damage for image in listed for damage in _image(paths, image)]
 
 
-def _image(paths: Paths, image: ImageRecord, used: _Used) -> list[Damage]:
+def _image(paths: Paths, image: ImageRecord) -> list[Damage]:
     name = image.names[0] if image.names else image.id
     try:
         blobs = images.blobs_of(paths, image)
     except (PyruncError, OSError) as error:
-        used.is_complete = False
         return [Damage(kind="image", subject=name, problem=f"its manifest: {error}")]
-    used.blobs |= blobs
     problems = [f"blob {d} is missing" for d in sorted(blobs) if not content.has_blob(paths, d)]
-    if not content.has_blob(paths, image.manifest_digest):
-        used.is_complete = False
     problems += [
         f"layer {layer} is missing or half there"
         for layer in image.layers
         if read_stored(paths, layer) is None
     ]
+    if problems and image.id not in {entry_id(one) for one in entries(paths)}:
+        return []  # removed meanwhile
     return [Damage(kind="image", subject=name, problem=problem) for problem in problems]
 
 
-def _blobs(paths: Paths, wanted: set[str], mend: bool) -> list[Damage]:
-    found: list[Damage] = []
+def _blobs(paths: Paths) -> list[Damage]:
     directory = f"{paths.oci_layout()}/blobs/sha256"
-    for name in _names(directory):
-        digest = f"sha256:{name}"
-        if digest not in wanted:
-            found.append(_orphan("blob", digest, f"{directory}/{name}", mend))
-        elif _sha256_of(f"{directory}/{name}") != name:
-            found.append(
-                Damage(kind="blob", subject=digest, problem="its content is not what its name says")
-            )
-    return found
-
-
-def _layers(paths: Paths, wanted: set[str], mend: bool) -> list[Damage]:
-    directory = paths.layers()
     return [
-        _orphan("layer", name, f"{directory}/{name}", mend)
-        for name in _names(directory)
-        if name not in wanted and read_stored(paths, name) is not None
+        Damage(kind="blob", subject=f"sha256:{name}", problem=_NOT_ITS_NAME)
+        for name in names_in(directory)
+        if is_hex_name(name) and _sha256_of(f"{directory}/{name}") not in (name, "")
     ]
 
 
-def _orphan(kind: str, subject: str, path: str, mend: bool) -> Damage:
-    if mend:
-        remove_tree(path)
-    return Damage(kind=kind, subject=subject, problem="belongs to no image", mend="removed")
+def _garbage(paths: Paths, mend: bool) -> list[Damage]:
+    """Return what belongs to nothing, unless it is not known of all images what they stand on."""
+    try:
+        if mend:
+            found = collect(paths)
+        else:
+            with store_lock(paths, exclusive=True):
+                found = garbage(paths)
+    except LockTimeout:
+        raise
+    except PyruncError:
+        return []  # `_images` has said it
+    return [
+        Damage(kind=one.kind, subject=one.name, problem="belongs to no image", mend="removed")
+        for one in found
+    ]
 
 
 def _sha256_of(path: str) -> str:
+    """Return the digest of a file, "" if it is gone."""
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _names(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     except FileNotFoundError:
-        return []
+        return ""
+    return digest.hexdigest()
