@@ -158,7 +158,9 @@ def _documents(
 ) -> tuple[ImageRecord, dict[str, Any]]:
     """Stage config and manifest; return the hot form and the manifest's descriptor."""
     image_id = incoming.stage_blob(one.raw_config)
-    raw = one.raw_manifest or _manifest(one.raw_config, image_id, incoming.blobs(one.layers))
+    raw = one.raw_manifest or manifest_document(
+        one.raw_config, image_id, incoming.blobs(one.layers)
+    )
     digest = incoming.stage_blob(raw)
     layers = tuple(stored.name for stored in effective(stack))
     size_bytes = sum(stored.content_bytes for stored in stack)
@@ -167,7 +169,8 @@ def _documents(
     return record, {"mediaType": media_type, "digest": digest, "size": len(raw)}
 
 
-def _manifest(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -> bytes:
+def manifest_document(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -> bytes:
+    """Return an OCI manifest for a config and the blobs of its layers."""
     return document.dump(
         {
             "schemaVersion": 2,
