@@ -33,9 +33,7 @@ def inspect_image(engine: Engine, word: str) -> dict[str, Any]:
     return {
         "Id": record.id,
         "RepoTags": [one.familiar() for one in references if one.tag],
-        "RepoDigests": sorted(
-            {f"{one.familiar_name()}@{record.manifest_digest}" for one in references}
-        ),
+        "RepoDigests": sorted(parse_full(one).familiar() for one in record.repo_digests),
         "Parent": "",
         "Comment": _comment(record),
         "Created": record.created,

@@ -19,6 +19,8 @@ class ImageRecord(Record):
     id: str  # "sha256:…" of the config, as docker's ImageID
     names: tuple[str, ...] = ()  # full references: "docker.io/library/debian:12"
     manifest_digest: str = ""
+    repo_digests: tuple[str, ...] = ()  # "docker.io/library/debian@sha256:…", one a name
+    roots: tuple[str, ...] = ()  # digests of all manifests and indexes that its names stand for
     layers: tuple[str, ...] = ()  # names below Paths.layers(), lowest first
     diff_ids: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()  # "NAME=value"; entries without "=" never get here

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "io.pyrunc.image.id"  # the config's digest, so that nobody has to open the manifest
+INDEX_DIGEST = "io.pyrunc.image.index"  # of the index that a name stands for in its registry
 
 _INDEX_MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
 _INDEX_LIMIT_BYTES = 64 << 20
@@ -56,12 +57,12 @@ def list_images(paths: Paths) -> list[ImageRecord]:
 def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[tuple[str, str]]:
     """Make an image known under `record.names`, or without one.
 
-    `descriptor` is the manifest's.  Layers and blobs must be in their places already; this is the
-    last step of a load, durable when it returns.
+    `descriptor` is the manifest's; of its annotations INDEX_DIGEST is kept.  Layers and blobs must
+    be in their places already; this is the last step of a load, durable when it returns.
     Returns: the names that stood for another image before, with its ID.
     """
     make_directory(paths.images())
-    hot = record.replace(names=(), manifest_digest="").as_dict()
+    hot = record.replace(names=(), manifest_digest="", repo_digests=(), roots=()).as_dict()
     replace_file(hot_path(paths, record.id), document.dump(hot))
     moved: list[tuple[str, str]] = []
     with index_lock(paths):
@@ -81,7 +82,7 @@ def set_name(paths: Paths, word: str, name: str) -> None:
     with index_lock(paths):
         entries = _entries(paths)
         entry = _find(entries, word)
-        _put(entries, full, entry_id(entry), entry)
+        _put(entries, full, entry_id(entry), _for_name(entry, full))
         write_index(paths, entries)
 
 
@@ -104,7 +105,10 @@ def blobs_of(paths: Paths, image: ImageRecord, *, must_be_known: bool = False) -
 
     Raises: with `must_be_known`, NotFound for a manifest that is not there.
     """
-    return {image.id} | reachable(paths, image.manifest_digest, must_be_known=must_be_known)
+    found = {image.id} | reachable(paths, image.manifest_digest, must_be_known=must_be_known)
+    for digest in image.roots:
+        found |= reachable(paths, digest)
+    return found
 
 
 def reachable(
@@ -198,6 +202,12 @@ def entry_id(entry: dict[str, Any]) -> str:
     return image_id if isinstance(image_id, str) else ""
 
 
+def entry_index(entry: dict[str, Any]) -> str:
+    """Return the digest of the index that an entry's name stands for, "" if it is a manifest."""
+    digest = (entry.get("annotations") or {}).get(INDEX_DIGEST, "")
+    return digest if isinstance(digest, str) else ""
+
+
 def write_index(paths: Paths, entries: list[dict[str, Any]]) -> None:
     """Replace index.json, durably; the caller holds `index_lock`."""
     make_directory(paths.oci_layout())
@@ -269,7 +279,7 @@ def _find_reference(entries: list[dict[str, Any]], reference: Reference) -> dict
     repository = reference.repository()
     for entry in entries:
         name = entry_name(entry)
-        same = name and entry.get("digest") == reference.digest
+        same = name and reference.digest in (entry.get("digest"), entry_index(entry))
         if same and parse_full(name).repository() == repository:
             return entry
     return None
@@ -299,10 +309,26 @@ def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any
             name=entry_name(entry) or image_id,
             hint="load the image again; what is intact is reused",
         ) from error
-    names = [entry_name(other) for other in entries if entry_id(other) == image_id]
+    own = [other for other in entries if entry_id(other) == image_id]
+    named = [other for other in own if entry_name(other)]
     return record.replace(
-        names=tuple(name for name in names if name), manifest_digest=str(entry.get("digest", ""))
+        names=tuple(map(entry_name, named)),
+        manifest_digest=str(entry.get("digest", "")),
+        repo_digests=tuple(dict.fromkeys(map(_repo_digest, named))),
+        roots=tuple(sorted({d for e in own for d in (str(e.get("digest")), entry_index(e)) if d})),
     )
+
+
+def _repo_digest(entry: dict[str, Any]) -> str:
+    repository = parse_full(entry_name(entry)).repository()
+    return f"{repository}@{entry_index(entry) or entry.get('digest', '')}"
+
+
+def _for_name(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry for another name: the index is only in the repository it came from."""
+    old = entry_name(entry)
+    same = old and parse_full(old).repository() == parse_full(name).repository()
+    return entry if same else entry | {"annotations": {}}
 
 
 def _put(
@@ -321,6 +347,8 @@ def _put(
     for entry in nameless:
         entries.remove(entry)
     annotations = {IMAGE_ID: image_id} | ({REF_NAME: name} if name else {})
+    if index := entry_index(descriptor):
+        annotations[INDEX_DIGEST] = index
     keep = {key: value for key, value in descriptor.items() if key != "annotations"}
     entries.append(keep | {"annotations": annotations})
     return moved

@@ -26,13 +26,13 @@ from . import below, content, overlay, tar_apply
 from .atomic import make_directory, remove_tree, sync_directory
 from .layer_names import all_names, chain_name, diff_name
 from .lease import Kept, Lease
-from .locks import locked
+from .locks import DEFAULT_TIMEOUT_SECONDS, locked
 from .tar_apply import Applied, Limits, Target
 from .workspace import INTENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Protocol, Self
 
@@ -97,9 +97,23 @@ class Incoming:
     the first unpacks and the others find it.
     """
 
-    def __init__(self, paths: Paths, workspace: Workspace, limits: Limits) -> None:
-        """Begin with nothing."""
+    def __init__(
+        self,
+        paths: Paths,
+        workspace: Workspace,
+        limits: Limits,
+        *,
+        cancel: Callable[[], object] = lambda: None,
+        lock_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> None:
+        """Begin with nothing.
+
+        `cancel` is called when reading has to end early, for sources that wait for others;
+        `lock_seconds` is how long another load of the same layer may take.
+        """
         self._paths = paths
+        self._cancel = cancel
+        self._lock_seconds = lock_seconds
         self._workspace = workspace
         self._limits = limits
         self.lease = Lease(paths, workspace)
@@ -135,7 +149,10 @@ class Incoming:
         jobs: dict[tuple[str, str], tuple[Source, bool]] = {}
         unpacked: set[str] = set()
         for diff_id in sorted({one.diff_id for sources in images_of_sources for one in sources}):
-            self._locks.enter_context(locked(_lock_path(self._paths, diff_id), passing=True))
+            path = _lock_path(self._paths, diff_id)
+            self._locks.enter_context(
+                locked(path, timeout_seconds=self._lock_seconds, passing=True)
+            )
         self._lease_all(images_of_sources)
         for sources in images_of_sources:
             names = self._names([one.diff_id for one in sources])
@@ -167,6 +184,14 @@ class Incoming:
             result.append(next(there, ""))
         return result
 
+    def are_there(self, sources: Sequence[Source]) -> list[bool]:
+        """Tell of each layer of an image whether nothing of it has to be read."""
+        names = self._names([one.diff_id for one in sources])
+        return [
+            bool(name) and content.has_blob(self._paths, source.digest or source.diff_id)
+            for source, name in zip(sources, names, strict=True)
+        ]
+
     def _known_blob(self, source: Source) -> Blob | None:
         # Without a promised digest the tar may lie there as it is, which its diff-id then names.
         digest = source.digest or source.diff_id
@@ -196,6 +221,7 @@ class Incoming:
                     future.result()
             except BaseException:
                 self._cancelled.set()
+                self._cancel()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 

@@ -83,7 +83,7 @@ DOORS = {
     "jeepney": {"pyrunc.kernel.systemd"},
     "subprocess": set[str](),
     "tarfile": set[str](),
-    "urllib3": {"pyrunc.image.registry"},
+    "urllib3": {"pyrunc.image.transport"},
     "rich": {"pyrunc.cli.output", "pyrunc.cli.progress"},
 }
 

@@ -1,0 +1,430 @@
+"""How does one HTTP request reach a registry, and what is tried again?
+
+urllib3 under a few rules of our own: identity encoding, bounded bodies, redirects that lose
+credentials at the border of a host, retries that obey Retry-After.  Who asks and with which
+credentials is image/session's business.
+Source: distribution-spec; RFC 9110 section 10.2.3 (Retry-After), section 15.4 (redirects).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+import ssl
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+
+from .. import __version__
+from ..errors import Interrupted, RegistryError, errno_name, errno_reason
+from ..oci.record import Record
+from .proxies import Proxies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Body = bytes | Callable[[], object] | None
+
+Response = urllib3.BaseHTTPResponse
+# What reading from a connection that breaks may raise.
+BROKEN = (HTTPError, HTTPException, OSError)
+
+ERROR_BODY_LIMIT_BYTES = 1 << 20
+REDIRECT_LIMIT = 10
+
+_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SAFE = frozenset({"GET", "HEAD"})
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_POOL_SIZE = 8
+
+
+class Patience(Record):
+    """How long to wait, and how often to try."""
+
+    connect_seconds: float = 30.0
+    read_seconds: float = 60.0
+    tries: int = 5
+    delay_seconds: float = 1.0
+    delay_limit_seconds: float = 60.0
+    retry_after_limit_seconds: float = 300.0
+
+
+class Tls(Record):
+    """What a server must show, and what it is shown."""
+
+    verify: bool = True
+    ca_files: tuple[str, ...] = ()
+    client_certificates: tuple[tuple[str, str], ...] = ()  # (certificate, key)
+
+
+class Request(Record):
+    """One request.  A body that is not bytes is made anew for each try: a callable."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = {}  # noqa: RUF012  # never changed in place
+    body: Body = None
+    is_repeatable: bool = True  # whether a lost answer may be asked for again
+    may_be_plain: bool = False  # whether a redirect may lead to http
+
+
+class Transport:
+    """All connections of one command; threads share it."""
+
+    def __init__(
+        self,
+        tls_for: Callable[[str], Tls],
+        *,
+        environment: Mapping[str, str],
+        patience: Patience | None = None,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        `tls_for` knows what "host:port" must show; `tell` gets what a registry wants users to read.
+        """
+        self.patience = patience or Patience()
+        self._tls_for = tls_for
+        self._proxies = Proxies(environment)
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[Tls, str], urllib3.PoolManager] = {}
+        self._open: set[Response] = set()
+        self._told: set[str] = set()
+        self._cancelled = threading.Event()
+
+    def send(self, request: Request) -> Response:
+        """Send, follow redirects, and try again what may be; the caller closes the answer.
+
+        Any status but a redirect's comes back, the last of the retried ones too.
+        Raises: RegistryError if nobody answers; Interrupted after `cancel`.
+        """
+        for attempt in range(self.patience.tries):
+            is_last = attempt == self.patience.tries - 1
+            try:
+                response = self._follow(request)
+            except _Unreachable as problem:
+                if is_last or not problem.is_passing or not request.is_repeatable:
+                    raise problem.worded() from problem.__cause__
+                self._pause(self._delay(attempt), request.url)
+                continue
+            if response.status not in _AGAIN or is_last:
+                return response
+            if response.status != 429 and not request.is_repeatable:
+                return response
+            wait = self._retry_after(response, request.url)
+            self.finish(response)
+            self._pause(self._delay(attempt) if wait is None else wait, request.url)
+        raise AssertionError("no tries at all")
+
+    def read(self, response: Response, limit_bytes: int = ERROR_BODY_LIMIT_BYTES) -> bytes:
+        """Return the whole body of an answer and close it.
+
+        Raises: RegistryError if it is longer than the limit, or cut off.
+        """
+        url = str(response.url or "")
+        body = bytearray()
+        try:
+            while chunk := response.read(min(1 << 16, limit_bytes + 1 - len(body))):
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise RegistryError(
+                        f"cannot read {shown(url)}: more than the limit of {limit_bytes} bytes",
+                        url=shown(url),
+                        status=response.status,
+                    )
+        except BROKEN as error:
+            self._check_cancelled()
+            raise _Unreachable(url, error).worded() from error
+        finally:
+            self.close(response)
+        return bytes(body)
+
+    def finish(self, response: Response) -> None:
+        """Read the little that is left of an answer, so that the connection can be used again."""
+        with contextlib.suppress(RegistryError):
+            self.read(response)
+
+    def close(self, response: Response) -> None:
+        """Give the connection back if the answer was read to its end, else close it."""
+        with self._lock:
+            self._open.discard(response)
+        with contextlib.suppress(*BROKEN):
+            response.release_conn()
+            response.close()
+
+    def cancel(self) -> None:
+        """Make every thread that waits for a registry stop waiting."""
+        self._cancelled.set()
+        with self._lock:
+            answers = list(self._open)
+        for response in answers:
+            with contextlib.suppress(ValueError, RuntimeError, OSError):
+                response.shutdown()
+
+    def is_cancelled(self) -> bool:
+        """Tell whether `cancel` was called."""
+        return self._cancelled.is_set()
+
+    def pause(self, attempt: int, url: str) -> None:
+        """Wait before the next try, longer each time.  Raises: Interrupted."""
+        self._pause(self._delay(attempt), url)
+
+    # -- one try ---------------------------------------------------------------------------------
+
+    def _follow(self, request: Request) -> Response:
+        url, headers = request.url, {"User-Agent": f"pyrunc/{__version__}"} | request.headers
+        headers.setdefault("Accept-Encoding", "identity")
+        for _ in range(REDIRECT_LIMIT):
+            response = self._once(request, url, headers)
+            location = response.headers.get("Location", "")
+            # An upload's Location is where it goes on, not a redirect.
+            is_redirect = response.status in _REDIRECTS and location
+            if not is_redirect or (
+                request.method not in _SAFE and response.status not in (307, 308)
+            ):
+                return response
+            self.finish(response)
+            target = check_url(urljoin(url, location))
+            if url.startswith("https:") and target.startswith("http:") and not request.may_be_plain:
+                raise RegistryError(
+                    f"cannot follow {shown(url)} to {shown(target)}: a redirect from https to http",
+                    url=shown(url),
+                    status=response.status,
+                )
+            if origin(target) != origin(url):
+                # Security: credentials are the first host's alone (CVE-2018-18074's class).
+                headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET_HEADERS}
+            url = target
+        raise RegistryError(
+            f"cannot read {shown(request.url)}: more than {REDIRECT_LIMIT} redirects",
+            url=shown(request.url),
+        )
+
+    def _once(self, request: Request, url: str, headers: dict[str, str]) -> Response:
+        self._check_cancelled()
+        body = request.body() if callable(request.body) else request.body
+        try:
+            response = self._pool(url).request(
+                request.method,
+                url,
+                headers=headers,
+                body=body,  # type: ignore[arg-type]  # bytes or a file
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(self.patience.connect_seconds, self.patience.read_seconds),
+            )
+        except (HTTPError, HTTPException, OSError, UnicodeError) as error:
+            self._check_cancelled()
+            raise _Unreachable(url, error) from error
+        response.url = url  # urllib3 knows only its path
+        with self._lock:
+            self._open.add(response)
+        self._show_warnings(response)
+        return response
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        tls = self._tls_for(parts.netloc.rpartition("@")[2])
+        proxy = self._proxies.for_url(url)
+        with self._lock:
+            pool = self._pools.get((tls, proxy))
+            if pool is None:
+                context = make_context(tls)
+                if proxy:
+                    pool = urllib3.proxy_from_url(
+                        proxy, maxsize=_POOL_SIZE, ssl_context=context,
+                        proxy_headers=self._proxies.headers(proxy),
+                    )  # fmt: skip
+                else:
+                    pool = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=context)
+                self._pools[tls, proxy] = pool
+        return pool
+
+    def _show_warnings(self, response: Response) -> None:
+        # Spec: distribution-spec 1.1, "Warnings": 299 - "text", to be shown to the user.
+        for text in response.headers.getlist("Warning"):
+            code, _, rest = text.strip().partition(" ")
+            _, _, words = rest.partition(" ")
+            message = words.strip().strip('"')[:1000]
+            if code == "299" and message and message not in self._told:
+                self._told.add(message)
+                self._tell(f"WARNING: {message}")
+
+    # -- patience --------------------------------------------------------------------------------
+
+    def _delay(self, attempt: int) -> float:
+        delay = self.patience.delay_seconds * 2.0**attempt
+        # Many clients that failed together shall not come back together.
+        return min(delay, self.patience.delay_limit_seconds) * random.uniform(0.8, 1.2)  # noqa: S311
+
+    def _retry_after(self, response: Response, url: str) -> float | None:
+        raw = response.headers.get("Retry-After", "").strip()
+        if not raw:
+            return None
+        if raw.isascii() and raw.isdigit():
+            seconds = float(int(raw[:12]))
+        else:
+            try:
+                seconds = parsedate_to_datetime(raw).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                return None
+        if seconds > self.patience.retry_after_limit_seconds:
+            raise RegistryError(
+                f"cannot read {shown(url)}: the registry wants us to wait {seconds:.0f} seconds"
+                f" ({response.status})",
+                url=shown(url),
+                status=response.status,
+                code="TOOMANYREQUESTS" if response.status == 429 else None,
+                hint="try again later, or log in for a higher limit: pyrunc login",
+            )
+        return max(0.0, seconds)
+
+    def _pause(self, seconds: float, url: str) -> None:
+        if seconds >= 5:
+            self._tell(f"Waiting {seconds:.0f} seconds for {urlsplit(url).netloc}")
+        self._cancelled.wait(seconds)
+        self._check_cancelled()
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise Interrupted("interrupted", signal=2)
+
+
+class _Unreachable(Exception):
+    """A request that got no answer."""
+
+    def __init__(self, url: str, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.url = url
+        self.cause = cause
+        reason = getattr(cause, "original_error", cause)
+        self.is_tls = isinstance(cause, SSLError | ssl.SSLError) or isinstance(reason, ssl.SSLError)
+        # A wrong name, a wrong certificate and nobody listening stay wrong.
+        self.is_passing = not self.is_tls and not isinstance(
+            cause, NameResolutionError | UnicodeError
+        )
+        if _errno(cause) == errno.ECONNREFUSED:
+            self.is_passing = False
+
+    def worded(self) -> RegistryError:
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        hint = None
+        if self.is_tls:
+            why = f"TLS: {_tls_reason(self.cause)}"
+            hint = (
+                f"put its CA into /etc/docker/certs.d/{host}/ca.crt, or use --tls-verify=false"
+                " where nobody can listen"
+            )
+        elif isinstance(self.cause, NameResolutionError):
+            why, hint = "no such host", "is the name of the registry right?"
+        elif isinstance(self.cause, UrllibTimeoutError) and not isinstance(
+            self.cause, NewConnectionError
+        ):
+            why = "it does not answer in time (ETIMEDOUT)"
+        elif number := _errno(self.cause):
+            why = f"{errno_reason(number)} ({errno_name(number)})"
+        elif isinstance(self.cause, ProxyError):
+            why = f"the proxy refuses: {self.cause}"
+        elif isinstance(self.cause, ProtocolError):
+            why = "the connection was closed before an answer came"
+        else:
+            why = str(self.cause)
+        return RegistryError(
+            f"cannot reach registry {host!r}: {why}", url=shown(self.url), hint=hint
+        )
+
+
+def make_context(tls: Tls) -> ssl.SSLContext:
+    """Return what TLS connections are made with.
+
+    Raises: RegistryError for a certificate or key that cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        for path in tls.ca_files:
+            context.load_verify_locations(path)
+        for certificate, key in tls.client_certificates:
+            context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ssl.SSLError) as error:
+        paths = ", ".join(
+            (*tls.ca_files, *(path for pair in tls.client_certificates for path in pair))
+        )
+        raise RegistryError(
+            f"cannot use the certificates {paths}: {_tls_reason(error)}", url=""
+        ) from error
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def origin(url: str) -> tuple[str, str]:
+    """Return what credentials are bound to: scheme and host with port."""
+    parts = urlsplit(url)
+    default = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return parts.scheme, parts.netloc.lower().rpartition("@")[2].removesuffix(default)
+
+
+def shown(url: str) -> str:
+    """Return a URL as a message may show it: no user, no query, which may be secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
+
+
+def check_url(url: str) -> str:
+    """Return a URL that a server gave if it is one to go to.
+
+    Raises: RegistryError for another scheme than http and https, and for controls in it.
+    """
+    try:
+        parts = urlsplit(url)
+        is_fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_fine = False
+    if not is_fine or not url.isprintable() or " " in url:
+        raise RegistryError(
+            f"cannot follow {url[:200]!r}: not a proper http or https address", url=url[:200]
+        )
+    return url
+
+
+def _no_password() -> str:
+    return ""  # else OpenSSL asks the terminal
+
+
+def _errno(error: BaseException | None) -> int:
+    """Return the errno at the root of an error of urllib3's."""
+    seen = 0
+    while error is not None and seen < 8:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+            return error.errno
+        args = [arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)]
+        error = args[0] if args else (error.__cause__ or error.__context__)
+        seen += 1
+    return 0
+
+
+def _tls_reason(error: BaseException) -> str:
+    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error)
+    message = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or str(inner)
+    return str(message).replace("_", " ").lower()
