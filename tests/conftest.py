@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import slow_clock
+from tests.harness import host, lanes, slow_clock
 from tests.harness.engine import Engine
 from tests.harness.host_kind import KINDS
 from tests.harness.outcomes import Recorder
@@ -35,8 +35,35 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.timeout is None:
         config.option.timeout = float(config.getini("timeout")) * slow_clock.SLOWNESS
-    if path := config.getoption("--outcomes"):
-        config.pluginmanager.register(Recorder(path), "outcomes")
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    path = config.getoption("--outcomes")
+    if path and worker in ("", lanes.FIRST):
+        config.pluginmanager.register(Recorder(path, is_worker=bool(worker)), "outcomes")
+    if worker:
+        lanes.enter(worker)
+    elif config.getoption("numprocesses", None) and os.getuid() == 0 and not host.IS_SHARED:
+        config.pluginmanager.register(WholeRun(), "whole run")
+
+
+class WholeRun:
+    """What runs in lanes leaves the machine as it was, too."""
+
+    def __init__(self) -> None:
+        """Look before the first worker is there."""
+        self._before = host.snapshot()
+        self._left: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail the run for what is left of it."""
+        self._left = host.wait_until_unchanged(self._before)
+        if self._left:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what it is."""
+        for line in self._left:
+            terminalreporter.line(f"the host has changed: {line}", red=True)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -18,8 +18,13 @@ Outcomes = dict[str, tuple[str, str]]
 class Recorder:
     """A plugin of pytest; one line per test."""
 
-    def __init__(self, path: Path) -> None:
-        """Go on in the file: a machine may be reset between two runs of one set."""
+    def __init__(self, path: Path, *, is_worker: bool = False) -> None:
+        """Go on in the file: a machine may be reset between two runs of one set.
+
+        Workers of one run select alike, and one says what is left out; how a test ended is told
+        to the process that started them.
+        """
+        self._is_worker = is_worker
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
         self._open: dict[str, tuple[str, str]] = {}
@@ -30,6 +35,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the worst of set-up, call and tear-down."""
+        if self._is_worker:
+            return
         before = self._open.get(report.nodeid, ("passed", ""))
         now = (str(report.outcome), _message(report))
         self._open[report.nodeid] = before if before[0] != "passed" else now

@@ -224,7 +224,7 @@ def test_fifty_runs_at_once_all_work_and_leave_nothing(warm: Engine) -> None:
     ]
     outputs = [(*process.communicate(timeout=120), process.returncode) for process in started]
     assert [code for _, _, code in outputs] == [0] * 50, [e for _, e, c in outputs if c]
-    assert [out.split()[1] for out, _, _ in outputs] == [str(number) for number in range(50)]
+    assert [out.split()[1:] for out, _, _ in outputs] == [[str(n)] for n in range(50)], outputs
     assert len({out.split()[0] for out, _, _ in outputs}) == 50
     assert check_nothing_is_left(warm, before, files) == []
 

@@ -262,7 +262,7 @@ def test_log_is_made_without_python(
         ["delete", NAME, "--force"],
         ["pause", NAME],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words).replace(NAME, "NAME"),
 )
 def test_what_is_not_plain_is_left_to_python(
     bundle: Bundle, oci: Runtime, quick: Runtime, arguments: list[str]

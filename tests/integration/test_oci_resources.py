@@ -207,7 +207,9 @@ def test_class_and_priorities_of_the_network(container: Container) -> None:
     container.bundle.spec["mounts"] = [
         m for m in container.bundle.spec["mounts"] if m["type"] != "sysfs"
     ]
-    script = "cd /sys/fs/cgroup/net_cls,net_prio; cat net_cls.classid; grep lo net_prio.ifpriomap"
+    script = (
+        "cd /sys/fs/cgroup/net_cls,net_prio; cat net_cls.classid; grep '^lo ' net_prio.ifpriomap"
+    )
     done = run_with_network_classes(container, script)
     assert done.stdout.splitlines() == ["1048577", "lo 5"], done.stderr
 

@@ -17,7 +17,7 @@ def test_document_is_json_of_the_specified_fields() -> None:
     assert FEATURES["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
 
 
-@pytest.mark.parametrize("option", known_options())
+@pytest.mark.parametrize("option", sorted(known_options()))
 def test_listed_mount_option_is_not_handed_to_the_filesystem(option: str) -> None:
     assert option in FEATURES["mountOptions"]
     assert parse_options([option], "mounts[0]").data == ()
