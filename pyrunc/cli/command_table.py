@@ -28,7 +28,11 @@ CONTAINER: dict[str, Entry] = {
     "cleanup": ("commands_container", "CLEANUP", ""),
 }
 IMAGE: dict[str, Entry] = {
-    "ls": ("commands_image", "IMAGES", "List images"),
+    "ls": ("commands_images", "IMAGES", "List images"),
+    "history": ("commands_history", "HISTORY", "Show how an image came about"),
+    "tag": ("commands_image_names", "TAG", "Give an image one more name"),
+    "rm": ("commands_image_names", "RMI", "Remove images"),
+    "prune": ("commands_image_names", "PRUNE", "Remove images that nobody uses"),
     "inspect": ("commands_image", "IMAGE_INSPECT", "Show all about images, as JSON"),
     "load": ("commands_image", "LOAD", "Load images from an archive or an OCI layout"),
 }
@@ -45,7 +49,8 @@ ROOT: dict[str, Entry] = {
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
-    "load": IMAGE["load"],
+    **{name: IMAGE[name] for name in ("load", "history", "tag")},
+    "rmi": IMAGE["rm"],
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
     "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
@@ -54,21 +59,21 @@ ROOT: dict[str, Entry] = {
     "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
-IMAGE_ALIASES = {"list": "ls"}
+IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
-    "cp", "diff", "events", "export", "history", "import", "login",
+    "cp", "diff", "events", "export", "import", "login",
     "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
-    "rmi", "save", "search", "secret", "service", "stack", "stats",
-    "swarm", "tag", "top", "trust", "update", "volume",
+    "save", "search", "secret", "service", "stack", "stats",
+    "swarm", "top", "trust", "update", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
     "attach", "commit", "cp", "diff", "export", "port",
     "prune", "stats", "top", "update",
 )  # fmt: skip
-IMAGE_LATER = ("build", "history", "import", "prune", "pull", "push", "rm", "remove", "save", "tag")
+IMAGE_LATER = ("build", "import", "pull", "push", "save")
 SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.

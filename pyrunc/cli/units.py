@@ -55,25 +55,6 @@ def go_time(moment_ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", local)
 
 
-def rfc3339_ns(text: str) -> int | None:
-    """Parse RFC 3339, as image configs have it, to nanoseconds since the epoch; else None."""
-    from datetime import UTC, datetime
-
-    head, _, zone_text = text.partition(".")
-    fraction = ""
-    if zone_text:
-        digits = len(zone_text) - len(zone_text.lstrip("0123456789"))
-        fraction, zone_text = zone_text[:digits], zone_text[digits:]
-        head += zone_text
-    try:
-        moment = datetime.fromisoformat(head)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000_000 + int((fraction + "0" * 9)[:9])
-
-
 def _scaled(size: float, base: float, units: tuple[str, ...], digits: int) -> str:
     size = float(size)
     position = 0

@@ -21,6 +21,19 @@ def list_images(paths: Paths) -> list[ImageRecord]:
     return images.list_images(paths)
 
 
+def find_image(paths: Paths, word: str) -> ImageRecord:
+    """Return the image that a name or an ID means.  Raises: NotFound, InvalidInput."""
+    return images.resolve(paths, word)
+
+
+def tag_image(engine: Engine, word: str, name: str) -> None:
+    """Give an image one more name; another image that had it may be nameless afterwards.
+
+    Raises: NotFound, InvalidInput in docker's words.
+    """
+    images.set_name(engine.paths, word, name)
+
+
 def inspect_image(engine: Engine, word: str) -> dict[str, Any]:
     """Return one image as `docker image inspect` shows it.
 

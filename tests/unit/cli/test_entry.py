@@ -224,7 +224,7 @@ def test_completion_script_names_the_variable(shell: str) -> None:
     ("line", "number", "expected"),
     [
         ("pyrunc ex", 1, ["explain", "exec"]),
-        ("pyrunc image ", 2, ["ls", "inspect", "load"]),
+        ("pyrunc image l", 2, ["ls", "load"]),
         ("pyrunc run --cap-", 2, ["--cap-add", "--cap-drop"]),
         ("pyrunc completion ", 2, ["bash", "zsh", "fish"]),
         ("pyrunc rm -f --f", 3, ["--force"]),

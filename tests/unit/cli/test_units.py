@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pyrunc.cli.units import binary_size, human_duration, human_size, rfc3339_ns
+from pyrunc.cli.units import binary_size, human_duration, human_size
+from pyrunc.engine.moments import rfc3339_ns
 
 
 @pytest.mark.parametrize(

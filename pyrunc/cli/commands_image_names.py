@@ -1,0 +1,128 @@
+"""The commands that give images names, take them, and remove images: tag, rmi, image prune."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInput, NotFound
+from ..oci.reference import parse_full
+from . import listing, output, prune_words, units
+from .commands import UNLIMITED, Call, Command
+from .completion import images as complete_images
+from .option_table import FLAG, LIST
+
+if TYPE_CHECKING:
+    from ..engine.remove_image import Removed
+    from .option_table import Row
+
+_HELP: Row = ("help", "", FLAG, "", "", "Show this help")
+_DANGLING = "WARNING! This will remove all dangling images."
+_UNUSED = "WARNING! This will remove all images without at least one container associated to them."
+
+
+def tag(call: Call) -> int:
+    """Give an image one more name."""
+    from ..engine.images import tag_image
+
+    source, target = call.operands
+    reference = parse_full(target)
+    if reference.digest:
+        raise InvalidInput(
+            "refusing to create a tag with a digest reference",
+            where="TARGET_IMAGE",
+            hint="a digest belongs to what it is the digest of; give a tag",
+        )
+    tag_image(call.engine(), source, target)
+    return 0
+
+
+def rmi(call: Call) -> int:
+    """Remove names and images, going on after an error."""
+    from ..engine.remove_image import remove_image
+
+    engine = call.engine()
+    force = call.is_on("force")
+
+    def remove_one(word: str) -> None:
+        try:
+            removed = remove_image(engine, word, force=force, keep_parents=call.is_on("no-prune"))
+        except NotFound as error:
+            if not force:
+                raise
+            output.note(f"Error: {output.printable(str(error))}")
+        else:
+            _show(removed)
+
+    return listing.failures(call.operands, remove_one)
+
+
+def prune(call: Call) -> int:
+    """Remove images that nobody uses."""
+    from ..engine.prune_images import prune_images
+
+    filters = prune_words.read_filters(call.texts("filter"), also=("dangling",))
+    also_named = call.is_on("all") or not prune_words.is_true(filters, "dangling", default=True)
+    wanted = prune_words.wanted(filters)
+    if not call.is_on("force") and not prune_words.confirm(_UNUSED if also_named else _DANGLING):
+        output.line("Total reclaimed space: 0B")
+        return 0
+    removed = prune_images(call.engine(), also_named=also_named, wanted=wanted)
+    output.text(removed_images(removed))
+    output.line(f"Total reclaimed space: {units.human_size(removed.freed_bytes)}")
+    return 0
+
+
+def removed_images(removed: Removed) -> str:
+    """Return what a prune says of images, "" if there were none."""
+    if not removed.untagged and not removed.deleted:
+        return ""
+    lines = [f"untagged: {name}" for name in removed.untagged]
+    lines += [f"deleted: {digest}" for digest in removed.deleted]
+    return "\n".join(["Deleted Images:", *lines]) + "\n\n"
+
+
+def _show(removed: Removed) -> None:
+    for name in removed.untagged:
+        output.line(f"Untagged: {name}")
+    for digest in removed.deleted:
+        output.line(f"Deleted: {digest}")
+
+
+TAG = Command(
+    "tag",
+    tag,
+    rows=(_HELP,),
+    usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+    counts=(2, 2),
+    about="Give an image one more name.\n\n"
+    "An image that had the name before keeps its other ones, or is listed as <none>.",
+    complete=complete_images,
+)
+
+RMI = Command(
+    "rmi",
+    rmi,
+    rows=(
+        ("force", "f", FLAG, "", "", "Also if stopped containers use it, or it has several names"),
+        ("no-prune", "", FLAG, "", "", "Keep layers and blobs until the next clean-up"),
+        _HELP,
+    ),
+    later={"platform": ("", LIST)},
+    usage="IMAGE [IMAGE...]",
+    counts=(1, UNLIMITED),
+    about="Remove images.\n\n"
+    "A name takes only itself away as long as the image has others; an ID means the image.",
+    complete=complete_images,
+)
+
+PRUNE = Command(
+    "prune",
+    prune,
+    rows=(
+        ("all", "a", FLAG, "", "", "All images without a container, not only those without a name"),
+        ("filter", "", LIST, "KEY=VALUE", "", "until=TIME, label=KEY[=VALUE], label!=…"),
+        ("force", "f", FLAG, "", "", "Do not ask"),
+        _HELP,
+    ),
+    about="Remove images that nobody uses.",
+)

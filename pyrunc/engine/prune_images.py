@@ -1,0 +1,71 @@
+"""Which images does nobody use: `image prune`?"""
+
+from __future__ import annotations
+
+from ..errors import PyruncError
+from ..oci.record import Record
+from ..oci.reference import parse_full
+from ..storage import collect, containers, images
+from .moments import rfc3339_ns
+from .remove_image import Removed, remove_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Wanted(Record):
+    """What a prune is limited to: made before a moment, with and without labels."""
+
+    until_ns: int | None = None
+    labels: tuple[str, ...] = ()
+    not_labels: tuple[str, ...] = ()
+
+    def fits(self, created_ns: int, labels: dict[str, str]) -> bool:
+        """Tell whether something of that age and with these labels may go."""
+        if self.until_ns is not None and created_ns > self.until_ns:
+            return False
+        if any(not has_label(labels, one) for one in self.labels):
+            return False
+        return not self.not_labels or not all(has_label(labels, one) for one in self.not_labels)
+
+
+def has_label(labels: dict[str, str], wanted: str) -> bool:
+    """Tell whether "key" or "key=value" is among the labels."""
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+def prune_images(engine: Engine, *, also_named: bool = False, wanted: Wanted) -> Removed:
+    """Remove images without a name, with `also_named` all that no container uses.
+
+    Also collects what interrupted commands have left.  Returns all of it as one removal.
+    """
+    untagged: list[str] = []
+    deleted: list[str] = []
+    freed_bytes = 0
+    in_use = {row.image_id for row in containers.rows(engine.database())}
+    for image in images.list_images(engine.paths):
+        is_dangling = not any(parse_full(name).tag for name in image.names)
+        if image.id in in_use or not (is_dangling or also_named):
+            continue
+        if not wanted.fits(rfc3339_ns(image.created) or 0, image.labels):
+            continue
+        for word in image.names or (image.id,):
+            removed = _removed(engine, word)
+            untagged += removed.untagged
+            deleted += removed.deleted
+            freed_bytes += removed.freed_bytes
+    try:
+        freed_bytes += sum(one.size_bytes for one in collect.collect(engine.paths))
+    except PyruncError as error:
+        error.hint = "pyrunc system check shows what is broken"
+        raise
+    return Removed(untagged=tuple(untagged), deleted=tuple(deleted), freed_bytes=freed_bytes)
+
+
+def _removed(engine: Engine, word: str) -> Removed:
+    try:
+        return remove_image(engine, word)
+    except PyruncError:  # a container was made of it just now, or it is gone
+        return Removed()
