@@ -23,6 +23,9 @@ CONTAINER: dict[str, Entry] = {
     "wait": ("commands_life", "WAIT", "Wait for containers to end, and print their exit codes"),
     "pause": ("commands_life", "PAUSE", "Make all processes of containers stand still"),
     "unpause": ("commands_life", "UNPAUSE", "Let paused containers go on"),
+    "diff": ("commands_files", "DIFF", "Show what a container changed in its filesystem"),
+    "export": ("commands_files", "EXPORT", "Write a container's filesystem as a tar"),
+    "commit": ("commands_files", "COMMIT", "Make an image of a container's changes"),
     "mount": ("commands_container", "MOUNT", "Show a container's root filesystem on the host"),
     "unmount": ("commands_container", "UNMOUNT", "Take such a view away"),
     "cleanup": ("commands_container", "CLEANUP", ""),
@@ -47,6 +50,7 @@ ROOT: dict[str, Entry] = {
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
+    **{name: CONTAINER[name] for name in ("diff", "export", "commit")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
     **{name: IMAGE[name] for name in ("load", "history", "tag")},
@@ -63,14 +67,14 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 
 # docker's commands that a later version brings
 ROOT_LATER = (
-    "attach", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context",
-    "cp", "diff", "events", "export", "import", "login",
+    "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
+    "cp", "events", "import", "login",
     "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
     "save", "search", "secret", "service", "stack", "stats",
     "swarm", "top", "trust", "update", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "commit", "cp", "diff", "export", "port",
+    "attach", "cp", "port",
     "prune", "stats", "top", "update",
 )  # fmt: skip
 IMAGE_LATER = ("build", "import", "pull", "push", "save")

@@ -17,6 +17,7 @@ from ..oci.record import Record
 from ..storage import collect, containers
 from ..storage.atomic import remove_tree, replace_file
 from .finish import finish, forget, release
+from .standstill import thaw_abandoned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> 
             continue
         lock_fd = containers.try_lock(engine.paths, row.id)
         if lock_fd is None:
+            if not dry_run and thaw_abandoned(engine, row):
+                done.append(Repair(kind="container", subject=row.id, action="thawed"))
             continue
         try:
             done += _repair_container(engine, connection, row, dry_run)

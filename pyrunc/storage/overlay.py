@@ -77,6 +77,21 @@ def mount_rootfs(
     )
 
 
+def mount_view(paths: Paths, layers: Sequence[str], upper: str = "") -> int:
+    """Make a detached read-only view of some layers (lowest first), with an upper directory on top.
+
+    A container may run on the upper directory: the view shows what it has now, and may miss what
+    it does meanwhile.
+    Returns: a descriptor of the mount; the caller closes it.  Raises: KernelError, NotFound.
+    """
+    trees = [layer_tree(paths, layer) for layer in layers]
+    # Kernel: without an upper directory an overlay wants two lower ones; the same one twice is
+    # refused.  As a lower one, the upper directory of somebody else is only read.
+    fillers = [_empty_layer(paths, name) for name in ("below", "tree")]
+    trees = fillers[: max(0, 2 - len(trees) - bool(upper))] + trees + ([upper] if upper else [])
+    return mount_overlay(trees, attributes=syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV)
+
+
 def mount_overlay(
     lower: Sequence[str],
     upper: str = "",

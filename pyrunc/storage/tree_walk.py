@@ -137,16 +137,28 @@ def content_xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
 
 def directory_xattrs(root_fd: int | None, path: bytes) -> tuple[tuple[str, bytes], ...]:
     """As `content_xattrs`, of a directory by its path without links; none if it isn't there."""
-    if root_fd is None:
-        return ()
-    try:
-        fd = syscalls.openat2(root_fd, path or b".", _DIRECTORY, resolve=_RESOLVE)
-    except OSError:
+    fd = None if root_fd is None else open_directory(root_fd, path)
+    if fd is None:
         return ()
     try:
         return content_xattrs(fd)
     finally:
         os.close(fd)
+
+
+def open_directory(root_fd: int, path: bytes) -> int | None:
+    """Open a directory of a tree by its path without links; None if it is none."""
+    try:
+        return syscalls.openat2(root_fd, path or b".", _DIRECTORY, resolve=_RESOLVE)
+    except OSError as error:
+        if error.errno in (*_GONE, errno.ENAMETOOLONG):
+            return None
+        raise
+
+
+def names_in(fd: int) -> list[bytes]:
+    """Return the sorted names in an open directory."""
+    return sorted(os.fsencode(name) for name in os.listdir(fd))
 
 
 class _Level:

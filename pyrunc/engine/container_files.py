@@ -1,0 +1,76 @@
+"""Which views are there of the files of a container, whether it runs or not?
+
+None of them shows volumes: these are not the container's own.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from ..errors import InvalidState
+from ..storage import containers, overlay
+from .repair import repair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..storage.containers import ContainerRow
+    from .engine import Engine
+
+# What every launch makes in a root filesystem that lacks it, as mount points.
+PLACEHOLDERS = frozenset(
+    {b"dev", b"proc", b"sys", b"etc", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"}
+)
+
+
+def find_container(engine: Engine, name: str) -> ContainerRow:
+    """Find a container whose files can be looked at.
+
+    Raises: NotFound; InvalidInput for an ambiguous prefix; InvalidState while it is being made.
+    """
+    connection = engine.database()
+    repair(engine, connection)
+    row = containers.find(connection, name)
+    if "layers" not in row.document:
+        raise InvalidState(
+            f"container {row.name} is just being created",
+            state="creating",
+            wanted=containers.CREATED,
+            subject=row.id,
+            hint="try again in a moment",
+        )
+    return row
+
+
+@contextmanager
+def own_changes(engine: Engine, row: ContainerRow) -> Iterator[tuple[int, int]]:
+    """Yield the container's upper directory, and a view of the layers below it.
+
+    Raises: NotFound, KernelError.
+    """
+    below_fd = overlay.mount_view(engine.paths, row.document["layers"])
+    try:
+        upper = f"{engine.paths.bundle(row.id)}/upper"
+        upper_fd = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield upper_fd, below_fd
+        finally:
+            os.close(upper_fd)
+    finally:
+        os.close(below_fd)
+
+
+@contextmanager
+def whole_root(engine: Engine, row: ContainerRow) -> Iterator[int]:
+    """Yield a read-only view of the container's root filesystem, without volumes.
+
+    Raises: NotFound, KernelError.
+    """
+    upper = f"{engine.paths.bundle(row.id)}/upper"
+    view_fd = overlay.mount_view(engine.paths, row.document["layers"], upper)
+    try:
+        yield view_fd
+    finally:
+        os.close(view_fd)
