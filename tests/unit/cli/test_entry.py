@@ -223,7 +223,7 @@ def test_completion_script_names_the_variable(shell: str) -> None:
 @pytest.mark.parametrize(
     ("line", "number", "expected"),
     [
-        ("pyrunc ex", 1, ["explain", "exec"]),
+        ("pyrunc ex", 1, ["explain", "exec", "export"]),
         ("pyrunc image l", 2, ["ls", "load"]),
         ("pyrunc run --cap-", 2, ["--cap-add", "--cap-drop"]),
         ("pyrunc completion ", 2, ["bash", "zsh", "fish"]),
