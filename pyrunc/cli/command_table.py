@@ -38,6 +38,7 @@ IMAGE: dict[str, Entry] = {
     "prune": ("commands_image_names", "PRUNE", "Remove images that nobody uses"),
     "inspect": ("commands_image", "IMAGE_INSPECT", "Show all about images, as JSON"),
     "load": ("commands_image", "LOAD", "Load images from an archive or an OCI layout"),
+    "pull": ("commands_registry", "PULL", "Download an image from a registry"),
 }
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
@@ -53,7 +54,7 @@ ROOT: dict[str, Entry] = {
     **{name: CONTAINER[name] for name in ("diff", "export", "commit")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
-    **{name: IMAGE[name] for name in ("load", "history", "tag")},
+    **{name: IMAGE[name] for name in ("load", "history", "tag", "pull")},
     "rmi": IMAGE["rm"],
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
@@ -69,7 +70,7 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
     "cp", "events", "import", "login",
-    "logout", "manifest", "network", "node", "plugin", "port", "pull", "push",
+    "logout", "manifest", "network", "node", "plugin", "port", "push",
     "save", "search", "secret", "service", "stack", "stats",
     "swarm", "top", "trust", "update", "volume",
 )  # fmt: skip
@@ -77,7 +78,7 @@ CONTAINER_LATER = (
     "attach", "cp", "port",
     "prune", "stats", "top", "update",
 )  # fmt: skip
-IMAGE_LATER = ("build", "import", "pull", "push", "save")
+IMAGE_LATER = ("build", "import", "push", "save")
 SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.

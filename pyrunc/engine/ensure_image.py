@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import NotFound, Unsupported
+import os
+
+from ..errors import NotFound
 from ..storage import images
 
 TYPE_CHECKING = False
@@ -17,30 +19,38 @@ EMBEDDED_IMAGE = "docker.io/library/hello:latest"
 
 
 def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> ImageRecord:
-    """Return the image, loading the one embedded in the package when that is meant.
+    """Return the image; pulls it if it is not there, or always, or never, as `--pull` says.
 
-    Raises: NotFound with docker's words for `--pull never`; Unsupported where a registry is needed.
+    The image embedded in the package is loaded when that is meant.
+    Raises: NotFound with docker's words for `--pull never`; as pull.pull.
     """
-    if options.pull == "always":
-        raise _no_registry(options.image)
+    is_always = options.pull == "always"
     try:
-        return images.resolve(engine.paths, options.image)
+        found = images.resolve(engine.paths, options.image)
+        if not is_always:
+            return found
     except NotFound:
         if options.pull == "never":
             raise
     from ..oci.reference import parse_reference
-    from .load import load_embedded
 
     reference = parse_reference(options.image)
-    tell(f"Unable to find image '{reference.familiar()}' locally")
-    if reference.full() == EMBEDDED_IMAGE and load_embedded(engine.paths):
-        return images.resolve(engine.paths, options.image)
-    raise _no_registry(reference.familiar())
+    if not is_always:
+        tell(f"Unable to find image '{reference.familiar()}' locally")
+    if reference.full() == EMBEDDED_IMAGE:
+        from .load import load_embedded
+
+        if load_embedded(engine.paths):
+            return images.resolve(engine.paths, options.image)
+    _pull(engine, options, tell)
+    return images.resolve(engine.paths, options.image)
 
 
-def _no_registry(name: str) -> Unsupported:
-    return Unsupported(
-        f"cannot pull image {name!r}: registries are not supported yet",
-        feature="pull",
-        hint="load the image from an archive: pyrunc load -i FILE",
-    )
+def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> None:
+    from ..image.access import Access
+    from .progress import Progress
+    from .pull import pull
+
+    is_terminal = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
+    progress = Progress(tell, is_terminal=is_terminal, is_quiet=options.quiet)
+    pull(engine.paths, options.image, Access(os.environ, tell=tell), progress)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import IntegrityError, Interrupted, RegistryError
 from .transport import BROKEN
+from .verified_reader import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..oci.compression import Reader
     from .registry import Repository
     from .transport import Response
 
@@ -35,28 +37,37 @@ class RemoteLayer:
         repository: Repository,
         digest: str,
         size: int,
+        *,
         partial: str,
+        stored: str = "",
         tell: Callable[[str, int], object] = lambda _phase, _bytes: None,
     ) -> None:
         """Describe the layer.
 
-        `partial` is the path of the file that outlives this command; `tell` gets the phase and how
-        many bytes are there.
+        `partial` is the path of the file that outlives this command, `stored` that of the blob in
+        the store, should it be there; `tell` gets the phase and how many bytes are there.
         """
         self.digest = digest
         self.size = size
         self.resumed_bytes = 0
         self._repository = repository
         self._partial = partial
+        self._stored = stored
         self._tell = tell
         self._fd = -1
+        self._is_stored = False
 
-    def open(self) -> ResumingReader:
+    def open(self) -> Reader:
         """Return a reader of the whole layer, from its start.
 
         Raises: RegistryError, OSError.
         """
         self.close()
+        if self._stored and os.path.isfile(self._stored):
+            self._fd = os.open(self._stored, os.O_RDONLY | os.O_CLOEXEC)
+            self._is_stored = True
+            return FileReader(self._fd, 0, self.size)
+        self._is_stored = False
         self._fd = self._open_partial()
         there = 0
         if self._fd >= 0:
@@ -69,7 +80,7 @@ class RemoteLayer:
 
     def adopt(self, path: str) -> bool:
         """Let the bytes that come lie at `path`, too: a second link to the partial file."""
-        if self._fd < 0:
+        if self._fd < 0 or self._is_stored:
             return False
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -78,7 +89,7 @@ class RemoteLayer:
 
     def discard(self) -> None:
         """Remove the partial file: its bytes are in the store, or were not the right ones."""
-        if self._fd >= 0:
+        if self._fd >= 0 and not self._is_stored:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._partial)
         self.close()

@@ -9,7 +9,6 @@ from ..oci import document
 from ..oci.image_config import ImageConfig, read_image_config
 from ..oci.manifest import (
     ATTESTATION,
-    INDEX_TYPES,
     Descriptor,
     Index,
     Manifest,
@@ -20,8 +19,6 @@ from ..oci.record import Record
 from .verified_reader import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from .registry import Fetched, Repository
 
 _INDEX_DEPTH = 2
@@ -84,11 +81,6 @@ def choose(index: Index, wanted: Platform, name: str) -> Descriptor:
         hint=f"there is {', '.join(there[:50]) or 'none for any platform'}; choose one with"
         " --platform",
     )
-
-
-def descriptors(image: RemoteImage, make: Callable[[Descriptor, str], object]) -> Sequence[object]:
-    """Return what `make` makes of each layer and its diff-id, lowest first."""
-    return [make(*pair) for pair in zip(image.layers, image.diff_ids, strict=True)]
 
 
 def _image(
@@ -161,8 +153,3 @@ def _is_attestation(descriptor: Descriptor) -> bool:
     platform = descriptor.platform
     unknown = platform is not None and platform.os == platform.architecture == "unknown"
     return unknown or ATTESTATION in (descriptor.annotations or {})
-
-
-def is_index(media_type: str) -> bool:
-    """Tell whether a media type is an index's."""
-    return media_type in INDEX_TYPES

@@ -1,0 +1,112 @@
+"""The commands that speak with registries: pull, push, login, logout, search."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInput
+from ..oci.reference import parse_full, parse_reference
+from . import output
+from .commands import Call, Command
+from .completion import images as complete_images
+from .option_table import FLAG, VALUE
+
+if TYPE_CHECKING:
+    from ..engine.progress import Progress
+    from ..engine.registry_access import Access
+    from .option_table import Row
+
+_HELP: Row = ("help", "", FLAG, "", "", "Show this help")
+ACCESS_ROWS: tuple[Row, ...] = (
+    ("authfile", "", VALUE, "FILE", "", "Credentials from this file alone"),
+    ("cert-dir", "", VALUE, "DIR", "", "CA (*.crt) and client certificates (*.cert, *.key)"),
+    ("creds", "", VALUE, "USER:PASSWORD", "", "Credentials for this time"),
+    ("tls-verify", "", FLAG, "", "", "Want TLS with a certificate that is right; =false: neither"),
+)
+_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+
+
+def make_access(call: Call) -> Access:
+    """Return how this command speaks with registries, by its options."""
+    from ..engine import registry_access
+
+    return registry_access.make_access(
+        environment(call),
+        output.note,
+        pair=call.text("creds"),
+        authfile=call.text("authfile"),
+        verify=call.is_on("tls-verify") if "tls-verify" in call.flags else None,
+        certificates=call.text("cert-dir"),
+    )
+
+
+def environment(call: Call) -> dict[str, str]:
+    """Return the environment, with --config in the place of DOCKER_CONFIG."""
+    chosen = dict(os.environ)
+    directory = (call.ctx.find_root().obj or {}).get("config")
+    if directory:
+        chosen["DOCKER_CONFIG"] = str(directory)
+    return chosen
+
+
+def pull(call: Call) -> int:
+    """Pull an image, or all tags of a repository."""
+    from ..engine import pull as engine_pull
+
+    word = call.operands[0].removeprefix("docker://")
+    if word.startswith(_TRANSPORTS):
+        return _load(call, word)
+    paths, is_quiet = call.engine().paths, call.is_on("quiet")
+    progress = _progress(is_quiet)
+    platform = call.text("platform")
+    if call.is_on("all-tags"):
+        access = make_access(call)
+        engine_pull.pull_all_tags(paths, word, access, progress, platform=platform)
+        output.line(parse_full(word).repository())
+        return 0
+    reference = parse_full(word)
+    if not reference.tag and not reference.digest:
+        reference = parse_reference(word)
+        if not is_quiet:
+            output.line(f"Using default tag: {reference.tag}")
+    pulled = engine_pull.pull(paths, word, make_access(call), progress, platform=platform)
+    output.line(pulled.name)
+    return 0
+
+
+def _load(call: Call, word: str) -> int:
+    from ..engine.load import load
+
+    if call.is_on("all-tags"):
+        raise InvalidInput("--all-tags is for registries", where="--all-tags")
+    for name in load(call.engine().paths, word, platform=call.text("platform") or None):
+        output.line(name)
+    return 0
+
+
+def _progress(is_quiet: bool) -> Progress:
+    from ..engine.progress import Progress
+
+    is_terminal = os.isatty(output.STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
+    return Progress(output.line, is_terminal=is_terminal, is_quiet=is_quiet)
+
+
+PULL = Command(
+    "pull",
+    pull,
+    rows=(
+        ("all-tags", "a", FLAG, "", "", "All tags of the repository"),
+        ("platform", "", VALUE, "PLATFORM", "", "Of an image for several: linux/arm64 …"),
+        ("quiet", "q", FLAG, "", "", "No progress, only the name"),
+        *ACCESS_ROWS,
+        _HELP,
+    ),
+    later={"disable-content-trust": ("", FLAG)},
+    usage="NAME[:TAG|@DIGEST]",
+    counts=(1, 1),
+    about="Download an image from a registry.\n\n"
+    "A name without a host is Docker Hub's.  What was downloaded of a layer stays when the pull "
+    "ends early, and the next one goes on from there.",
+    complete=complete_images,
+)
