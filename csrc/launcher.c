@@ -175,10 +175,13 @@ static int clone_child(struct launch *launch, const struct step *step)
     return pid < 0 ? pid : 0;
 }
 
-/* From here on only SIGKILL ends the launcher: it has a child to see to. */
+/* From here on only SIGKILL ends the launcher: it has a child to see to.  Kernel: SIGXFSZ comes
+ * when the log outgrows a limit of whoever called (setrlimit(2)). */
 static void become_parent(struct launch *launch)
 {
-    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {
+        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ,
+    };
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
     close(launch->child.sync_fd);

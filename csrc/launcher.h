@@ -181,10 +181,31 @@ struct plan {
     uint32_t log_path;       /* "" for no log */
     uint32_t log_max_files;  /* the one that is written included */
     uint32_t log_attributes; /* JSON with a comma before it, for every entry */
-    uint32_t padding;
+    uint32_t log_sink;       /* struct log_sink, 0 for none */
+    struct string_list log_compress_argv;
     struct step steps[];
 };
-_Static_assert(sizeof(struct plan) == 112, "the layout of launch_plan.py");
+_Static_assert(sizeof(struct plan) == 120, "the layout of launch_plan.py");
+
+enum log_sink_kind { LOG_SINK_JOURNAL, LOG_SINK_SYSLOG };
+
+enum syslog_format { SYSLOG_UNIX, SYSLOG_RFC3164, SYSLOG_RFC5424, SYSLOG_RFC5424_MICRO };
+
+/* Where what a container prints is sent. */
+struct log_sink {
+    uint32_t kind;         /* enum log_sink_kind */
+    uint32_t format;       /* enum syslog_format */
+    uint32_t facility;     /* of syslog */
+    uint32_t is_stream;    /* a connection, else datagrams */
+    uint32_t buffer_bytes; /* what may wait to be sent; 0: the container waits */
+    uint32_t address_size;
+    uint32_t text_size;
+    uint32_t padding;
+    char address[112]; /* a struct sockaddr */
+    char hostname[72];
+    char text[]; /* journal: the fields of every entry, each with its line end; syslog: the tag */
+};
+_Static_assert(sizeof(struct log_sink) == 216, "the layout of log_sink.py");
 
 enum { FAULT_KILL = -1 };
 

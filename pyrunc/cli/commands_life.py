@@ -17,7 +17,7 @@ from .option_table import FLAG, VALUE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..engine.logs import LogEntry
+    from ..engine.log_entry import LogEntry
     from .option_table import Row
 
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
@@ -33,6 +33,7 @@ def logs(call: Call) -> int:
     entries = read_logs(
         call.engine(),
         call.operands[0],
+        tell=output.warning,
         follow=call.is_on("follow"),
         tail=parse_tail(call.text("tail", "all")),
         since=since,
@@ -48,7 +49,15 @@ def logs(call: Call) -> int:
 
 
 def _details(entry: LogEntry) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(entry.attributes.items())) + " "
+    """Return the attributes as docker shows them, so that commas and spaces in them do no harm."""
+    pairs = sorted(entry.attributes.items())
+    return ",".join(f"{_quote(key)}={_quote(value)}" for key, value in pairs) + " "
+
+
+def _quote(text: str) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(text, errors="surrogateescape")
 
 
 def _moment(call: Call, flag: str) -> str:

@@ -74,6 +74,10 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
     Raises: AlreadyExists for a taken name, InvalidInput for options that don't fit the image; then
     nothing is left.
     """
+    if options.log is not None:
+        from .log_sink import check
+
+        check(options.log)
     container = _container(engine, image, options)
     try:
         with tracer.step("reserve-name", options.name or ""):

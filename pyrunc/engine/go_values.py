@@ -7,6 +7,7 @@ Hot: `run` comes through here.
 from __future__ import annotations
 
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_DECIMAL_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _INT64_MAX = (1 << 63) - 1
 
 
@@ -56,6 +57,15 @@ def size_bytes(raw: str) -> int:
 
     Source: docker/go-units RAMInBytes.
     """
+    return _size(raw, _UNITS)
+
+
+def decimal_bytes(raw: str) -> int:
+    """Parse a size in decimal units: 10m is ten million.  Source: docker/go-units FromHumanSize."""
+    return _size(raw, _DECIMAL_UNITS)
+
+
+def _size(raw: str, units: dict[str, int]) -> int:
     end = max(raw.rfind(char) for char in "0123456789. ")
     if end < 0:
         raise ValueError(f"invalid size: '{raw}'")
@@ -65,9 +75,9 @@ def size_bytes(raw: str) -> int:
     if value < 0:
         raise ValueError(f"invalid size: '{raw}'")
     if suffix and suffix != "b":
-        if suffix[0] not in _UNITS or suffix[1:] not in ("", "b", "ib"):
+        if suffix[0] not in units or suffix[1:] not in ("", "b", "ib"):
             raise ValueError(f"invalid suffix: '{suffix}'")
-        value *= _UNITS[suffix[0]]
+        value *= units[suffix[0]]
     if value > _INT64_MAX:
         raise ValueError(f"invalid size: '{raw}'")
     return int(value)

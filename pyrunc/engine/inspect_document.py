@@ -84,7 +84,11 @@ def _log(container: Container) -> dict[str, Any]:
     log = container.options.log
     if log is None:
         return {"driver": "json-file", "options": {}}
-    return {"driver": log.driver, "options": dict(log.given)}
+    return {
+        "driver": log.driver,
+        "options": dict(log.given),
+        **({} if log.is_readable else {"unreadable": True}),
+    }
 
 
 def _security_options(container: Container) -> list[str]:

@@ -83,22 +83,12 @@ def _job(container: Container, tracer: Tracer) -> Job:
 
 def _log(container: Container) -> dict[str, Any]:
     """Return what the job says about the log."""
-    path, log = container.engine.paths.log(container.row.id), container.options.log
+    log = container.options.log
     if log is None:
-        return {"log_path": path}
-    from . import log_options
+        return {"log_path": container.engine.paths.log(container.row.id)}
+    from .log_sink import job_fields
 
-    if log.driver == log_options.NONE:
-        return {}
-    found = log_options.attributes(
-        log, container.row.document["labels"], container.spec["process"]["env"]
-    )
-    return {
-        "log_path": path,
-        "log_max_bytes": log.max_bytes,
-        "log_max_files": log.max_files,
-        "log_attributes": log_options.attributes_json(found),
-    }
+    return job_fields(container, log)
 
 
 def _cleanup_argv(container: Container) -> tuple[str, ...]:

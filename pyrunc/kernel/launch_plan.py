@@ -192,7 +192,8 @@ class Job(Record):
     state.json, and an empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the
     client is gone.  What the container prints is appended to `log_path`, "" for no log; a file of
     `log_max_bytes` (0: no limit) is moved aside, and `log_max_files` are kept; `log_attributes` is
-    JSON that each entry gets.
+    JSON that each entry gets.  What was moved aside is the stdin of `log_compress_argv`; `log_sink`
+    is a struct log_sink (engine/log_sink.py) that says where entries are sent, b"" for nowhere.
     """
 
     container_id: str = ""
@@ -211,6 +212,8 @@ class Job(Record):
     log_max_bytes: int = 0
     log_max_files: int = 1
     log_attributes: bytes = b""
+    log_sink: bytes = b""
+    log_compress_argv: tuple[str, ...] = ()
 
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
@@ -272,7 +275,7 @@ MODES = ("monitor", "create", "run", "detach")
 FAULT_KILL = -1
 FIRST_FD = 6
 
-_HEADER = Struct("=8s5I2i5I8IQ4I")
+_HEADER = Struct("=8s5I2i5I8IQ6I")
 _STEP = Struct("=HBBiIIIIQQ")
 _STAGE_NUMBERS = {stage: number for number, stage in enumerate(STAGES)}
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -318,7 +321,8 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         pool.string(job.log_path),
         job.log_max_files,
         pool.string(job.log_attributes),
-        0,
+        pool.data(job.log_sink),
+        *pool.strings(job.log_compress_argv),
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
     options |= job.follows << 4 | job.detached << 5
