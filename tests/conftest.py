@@ -138,3 +138,22 @@ def loaded(pyrunc: Engine, busybox_archive: Path) -> Engine:
     """Return an engine that has the image `busybox`."""
     pyrunc("load", "-q", "-i", busybox_archive, check=True)
     return pyrunc
+
+
+@pytest.fixture(scope="module")
+def module_engine(busybox_archive: Path) -> Iterator[Engine]:
+    """Yield an engine that has `busybox`, for all tests of a file; see `shared`."""
+    path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
+    engine = Engine(path, next(_numbers) % 4096)
+    engine("load", "-q", "-i", busybox_archive, check=True)
+    yield engine
+    engine.remove()
+
+
+@pytest.fixture
+def shared(module_engine: Engine) -> Iterator[Engine]:
+    """Return the engine of this file; the containers that a test makes go with it."""
+    before = set(module_engine("ps", "-aq", "--no-trunc").stdout.split())
+    yield module_engine
+    if names := set(module_engine("ps", "-aq", "--no-trunc").stdout.split()) - before:
+        module_engine("rm", "-f", *names, check=True)

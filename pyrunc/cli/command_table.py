@@ -11,7 +11,7 @@ CONTAINER: dict[str, Entry] = {
     "run": ("commands_run", "RUN", "Create and run a new container from an image"),
     "create": ("commands_run", "CREATE", "Create a container, and leave it to start"),
     "exec": ("commands_run", "EXEC", "Execute a command in a running container"),
-    "ls": ("commands_container", "PS", "List containers"),
+    "ls": ("commands_ps", "PS", "List containers"),
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
     "rm": ("commands_container", "RM", "Remove containers"),
     "logs": ("commands_life", "LOGS", "Print what a container has printed"),
@@ -26,6 +26,11 @@ CONTAINER: dict[str, Entry] = {
     "diff": ("commands_files", "DIFF", "Show what a container changed in its filesystem"),
     "export": ("commands_files", "EXPORT", "Write a container's filesystem as a tar"),
     "commit": ("commands_files", "COMMIT", "Make an image of a container's changes"),
+    "top": ("commands_look", "TOP", "Show the processes of a container"),
+    "stats": ("commands_look", "STATS", "Show what containers use"),
+    "port": ("commands_look", "PORT", "Show which ports of the host lead into a container"),
+    "update": ("commands_change", "UPDATE", "Change the limits of containers"),
+    "prune": ("commands_change", "PRUNE", "Remove all containers that do not run"),
     "mount": ("commands_container", "MOUNT", "Show a container's root filesystem on the host"),
     "unmount": ("commands_container", "UNMOUNT", "Take such a view away"),
     "cleanup": ("commands_container", "CLEANUP", ""),
@@ -52,6 +57,7 @@ ROOT: dict[str, Entry] = {
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
     **{name: CONTAINER[name] for name in ("diff", "export", "commit")},
+    **{name: CONTAINER[name] for name in ("top", "stats", "port", "update")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
     **{name: IMAGE[name] for name in ("load", "history", "tag", "pull")},
@@ -70,13 +76,12 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
     "cp", "events", "import", "login",
-    "logout", "manifest", "network", "node", "plugin", "port", "push",
-    "save", "search", "secret", "service", "stack", "stats",
-    "swarm", "top", "trust", "update", "volume",
+    "logout", "manifest", "network", "node", "plugin", "push",
+    "save", "search", "secret", "service", "stack",
+    "swarm", "trust", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "cp", "port",
-    "prune", "stats", "top", "update",
+    "attach", "cp",
 )  # fmt: skip
 IMAGE_LATER = ("build", "import", "push", "save")
 SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInput
 from . import image_table, listing, output
 from .commands import Call, Command
-from .commands_container import parse_filters
 from .completion import images as complete_images
 from .option_table import FLAG, LIST, VALUE
 
@@ -25,7 +24,7 @@ def images(call: Call) -> int:
     """List images, newest first, one row a name."""
     from ..engine.images import find_image, list_images
 
-    filters = parse_filters(call.texts("filter"))
+    filters = listing.parse_filters(call.texts("filter"))
     image_table.check_filters(filters)
     paths = call.engine().paths
     is_chosen = image_table.chooser(filters, lambda word: find_image(paths, word), time.time_ns())

@@ -38,12 +38,40 @@ def containers(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete names of containers, and IDs once one is begun."""
+    return _containers(ctx, incomplete, None)
+
+
+def running_containers(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete those that run or are paused."""
+    return _containers(ctx, incomplete, ("running", "paused", "restarting"))
+
+
+def paused_containers(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete those that are paused."""
+    return _containers(ctx, incomplete, ("paused",))
+
+
+def stopped_containers(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete those that do not run."""
+    return _containers(ctx, incomplete, ("created", "exited", "dead"))
+
+
+def _containers(
+    ctx: click.Context, incomplete: str, states: tuple[str, ...] | None
+) -> list[CompletionItem]:
     try:
         from ..engine.ps import list_containers
 
-        found = list_containers(_engine(ctx), show_all=True)
+        listed = list_containers(_engine(ctx), show_all=True)
     except Exception:  # noqa: BLE001  # an error text in the middle of a command line helps nobody
         return []
+    found = [summary for summary in listed if states is None or summary.state in states]
     names = [summary.name for summary in found]
     return _items(
         names + ([summary.id[:12] for summary in found] if incomplete else []), incomplete

@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import PyruncError
+from ..engine.go_values import go_quote
+from ..errors import InvalidInput, PyruncError
 from ..oci import document
 from . import output
 from .go_functions import Method, OpenMap, Value, to_json
@@ -35,17 +36,26 @@ def print_rows(
     is --format: "", "table", "table TEMPLATE", "json", or a template.
     Raises: TemplateError.
     """
+    output.text(rows_text(rows, headers, columns, layout))
+
+
+def rows_text(
+    rows: Sequence[Mapping[str, Value]],
+    headers: Mapping[str, str],
+    columns: Sequence[str],
+    layout: str,
+) -> str:
+    """Return what `print_rows` prints.  Raises: TemplateError."""
     layout = layout.strip()
     if layout in ("", "table"):
         cells = [[str(row[column]) for column in columns] for row in rows]
-        output.text(output.table([headers[column] for column in columns], cells))
-    elif layout.startswith("table "):
-        _print_table(rows, headers, layout[6:].strip())
-    elif layout in ("json", "{{json .}}"):
-        output.text("".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows))
-    else:
-        template = Template(layout, escapes=True)
-        output.text("".join(template.execute(row) + "\n" for row in rows))
+        return output.table([headers[column] for column in columns], cells)
+    if layout.startswith("table "):
+        return _table_text(rows, headers, layout[6:].strip())
+    if layout in ("json", "{{json .}}"):
+        return "".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows)
+    template = Template(layout, escapes=True)
+    return "".join(template.execute(row) + "\n" for row in rows)
 
 
 def print_objects(objects: Sequence[Value], layout: str) -> None:
@@ -92,6 +102,21 @@ def opened(value: Value, *, is_open: bool = False) -> Value:
     return value
 
 
+def parse_filters(raw_filters: Sequence[str]) -> dict[str, list[str]]:
+    """Collect `-f key=value`; raises InvalidInput with docker's words."""
+    result: dict[str, list[str]] = {}
+    for raw in raw_filters:
+        key, equals, value = raw.partition("=")
+        if not equals:
+            raise InvalidInput(
+                f'invalid argument {go_quote(raw)} for "-f, --filter" flag: '
+                "bad format of filter (expected name=value)",
+                where="--filter",
+            )
+        result.setdefault(key.strip().lower(), []).append(value.strip())
+    return result
+
+
 def failures(names: Sequence[str], act: Callable[[str], None]) -> int:
     """Do something for each name, going on after errors; returns 1 if there was one."""
     code = 0
@@ -104,9 +129,9 @@ def failures(names: Sequence[str], act: Callable[[str], None]) -> int:
     return code
 
 
-def _print_table(
+def _table_text(
     rows: Sequence[Mapping[str, Value]], headers: Mapping[str, str], layout: str
-) -> None:
+) -> str:
     template = Template(layout, escapes=True)
     head: dict[str, Value] = dict(headers)
     head["Label"] = Method(_label_header)
@@ -115,7 +140,7 @@ def _print_table(
     width = max(len(line) for line in cells)
     padded = [line + [""] * (width - len(line)) for line in cells]
     text = output.table(padded[0], padded[1:])
-    output.text("".join(line.rstrip() + "\n" for line in text.splitlines()))
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
 
 
 def _label_header(key: str) -> str:

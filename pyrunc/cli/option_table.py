@@ -34,6 +34,23 @@ GLOBAL: tuple[Row, ...] = (
     ("help", "", FLAG, "", "", "Show this help"),
 )
 
+# What `update` can change, too.
+LIMITS: tuple[Row, ...] = (
+    ("memory", "m", VALUE, "SIZE", "Limit", "Memory limit, at least 6m"),
+    ("memory-swap", "", VALUE, "SIZE", "Limit", "Memory and swap together; -1: no limit"),
+    ("memory-reservation", "", VALUE, "SIZE", "Limit", "Memory that is left to it if it can be"),
+    ("cpus", "", VALUE, "NUMBER", "Limit", "How many processors' time at most: 0.5, 2"),
+    ("cpu-period", "", VALUE, "MICROSECONDS", "Limit", "Period of --cpu-quota (default 100000)"),
+    ("cpu-quota", "", VALUE, "MICROSECONDS", "Limit", "Processor time in each period"),
+    ("cpu-shares", "c", VALUE, "NUMBER", "Limit", "Weight beside others (default 1024)"),
+    ("cpu-rt-period", "", VALUE, "MICROSECONDS", "Limit", "Period of --cpu-rt-runtime"),
+    ("cpu-rt-runtime", "", VALUE, "MICROSECONDS", "Limit", "Real-time processor time in each"),
+    ("cpuset-cpus", "", VALUE, "LIST", "Limit", "Which processors: 0-2,5"),
+    ("cpuset-mems", "", VALUE, "LIST", "Limit", "Which memory nodes: 0,1"),
+    ("blkio-weight", "", VALUE, "NUMBER", "Limit", "Weight at block devices, 10 to 1000"),
+    ("pids-limit", "", VALUE, "NUMBER", "Limit", "Processes at most (default 2048); -1: no limit"),
+)
+
 RUN: tuple[Row, ...] = (
     ("name", "", VALUE, "NAME", "Container", "Name of the container; a random one if not given"),
     ("rm", "", FLAG, "", "Container", "Remove the container when it exits"),
@@ -67,11 +84,7 @@ RUN: tuple[Row, ...] = (
     ("read-only", "", FLAG, "", "File", "Mount the root filesystem read-only"),
     ("device", "", LIST, "SRC[:DST][:rwm]", "File", "Add a device of the host"),
     ("shm-size", "", VALUE, "SIZE", "File", "Size of /dev/shm (default 64m)"),
-    ("memory", "m", VALUE, "SIZE", "Limit", "Memory limit, at least 6m"),
-    ("memory-swap", "", VALUE, "SIZE", "Limit", "Memory and swap together; -1: no limit"),
-    ("cpus", "", VALUE, "NUMBER", "Limit", "How many processors' time at most: 0.5, 2"),
-    ("cpuset-cpus", "", VALUE, "LIST", "Limit", "Which processors: 0-2,5"),
-    ("pids-limit", "", VALUE, "NUMBER", "Limit", "Processes at most (default 2048); -1: no limit"),
+    *LIMITS,
     ("ulimit", "", LIST, "NAME=SOFT[:HARD]", "Limit", "Resource limit, as nofile=1024:4096"),
     ("cap-add", "", LIST, "CAPABILITY", "Privilege", "Add a Linux capability, or ALL"),
     ("cap-drop", "", LIST, "CAPABILITY", "Privilege", "Drop a Linux capability, or ALL"),
@@ -126,11 +139,9 @@ EXEC_LATER = {"detach-keys": ("", VALUE)}
 
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
-    "annotation": ("", LIST), "attach": ("a", LIST), "blkio-weight": ("", VALUE),
+    "annotation": ("", LIST), "attach": ("a", LIST),
     "blkio-weight-device": ("", LIST), "cgroup-parent": ("", VALUE), "cgroupns": ("", VALUE),
-    "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE), "cpu-period": ("", VALUE),
-    "cpu-quota": ("", VALUE), "cpu-rt-period": ("", VALUE), "cpu-rt-runtime": ("", VALUE),
-    "cpu-shares": ("c", VALUE), "cpuset-mems": ("", VALUE),
+    "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE),
     "detach-keys": ("", VALUE), "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
     "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
     "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
@@ -140,7 +151,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "ip": ("", VALUE), "ip6": ("", VALUE), "ipc": ("", VALUE), "isolation": ("", VALUE),
     "label-file": ("", LIST), "link": ("", LIST), "link-local-ip": ("", LIST),
     "mac-address": ("", VALUE),
-    "memory-reservation": ("", VALUE), "memory-swappiness": ("", VALUE), "mount": ("", LIST),
+    "memory-swappiness": ("", VALUE), "mount": ("", LIST),
     "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
     "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
     "platform": ("", VALUE), "publish": ("p", LIST), "publish-all": ("P", FLAG),

@@ -129,14 +129,14 @@ def guarded(command: str, act: Callable[[], int]) -> int:
         return _report_bug(error, command, "pyrunc: internal error (details: ", ")")
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, minimum: int = 10) -> str:
     """Lay out columns as docker does: left aligned, three spaces between them, at least ten wide.
 
     Source: Go text/tabwriter with minwidth 10, tabwidth 1, padding 3, as docker/cli sets it.
     """
     cells = [[printable(cell).replace("\n", " ") for cell in row] for row in (headers, *rows)]
     widths = [
-        max([len(row[column]) + 3 for row in cells if column < len(row)] + [10])
+        max([len(row[column]) + 3 for row in cells if column < len(row)] + [minimum])
         for column in range(len(headers))
     ]
     lines = []

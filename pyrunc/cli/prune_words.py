@@ -22,8 +22,6 @@ def confirm(warning: str) -> bool:
     output.text(f"{warning}\nAre you sure you want to continue? [y/N] ")
     sys.stdout.flush()
     answer = sys.stdin.readline()
-    if not sys.stdin.isatty():
-        output.text("\n")
     return answer.strip().lower() == "y"
 
 

@@ -66,18 +66,31 @@ def cpu_list(raw: str) -> str:
 
     Security: CVE-2018-20699: the range is never expanded, and numbers end at 8191.
     """
+    return _online(raw, "/sys/devices/system/cpu/online", "cpus", "CPUs")
+
+
+def memory_nodes(raw: str) -> str:
+    """Check --cpuset-mems against the host's memory nodes; returns it unchanged."""
+    return _online(raw, "/sys/devices/system/node/online", "mems", "memory nodes")
+
+
+def _online(raw: str, path: str, kind: str, things: str) -> str:
     wanted = _ranges(raw)
+    flag = f"--cpuset-{kind}"
     if wanted is None:
-        raise InvalidInput(f"Invalid value {raw[:200]} for cpuset cpus.", where="--cpuset-cpus")
-    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
-        available = file.read(4096).strip()
+        raise InvalidInput(f"Invalid value {raw[:200]} for cpuset {kind}.", where=flag)
+    try:
+        with open(path, encoding="ascii") as file:
+            available = file.read(4096).strip()
+    except FileNotFoundError:  # Kernel: without CONFIG_NUMA all memory is node 0
+        available = "0"
     online = _ranges(available) or ()
     for low, high in wanted:
         if not any(first <= low and high <= last for first, last in online):
             raise InvalidInput(
-                "Requested CPUs are not available - requested "
+                f"Requested {things} are not available - requested "
                 f"{raw[:200]}, available: {available}.",
-                where="--cpuset-cpus",
+                where=flag,
             )
     return raw
 

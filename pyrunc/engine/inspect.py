@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import NotFound
 from ..storage import containers
-from . import container_status
+from . import container_status, stored_options
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -115,6 +115,7 @@ def _state(engine: Engine, row: containers.ContainerRow) -> dict[str, Any]:
 
 
 def _host_config(known: dict[str, Any], *, auto_remove: bool) -> dict[str, Any]:
+    options = stored_options.from_document(known["options"])
     return {
         "Binds": [
             f"{m['source']}:{m['target']}" + (":ro" if m["read_only"] else "")
@@ -142,12 +143,18 @@ def _host_config(known: dict[str, Any], *, auto_remove: bool) -> dict[str, Any]:
         "Tmpfs": known["tmpfs"],
         "ShmSize": known["shm_size_bytes"],
         "Sysctls": known["sysctls"],
-        "CpuPeriod": 100_000 if known["cpu_quota_us"] else 0,
-        "CpuQuota": known["cpu_quota_us"],
-        "NanoCpus": known["cpu_quota_us"] * 10_000,
-        "CpusetCpus": known["cpuset_cpus"],
-        "Memory": known["memory_bytes"],
+        "CpuShares": options.cpu_shares,
+        "CpuPeriod": options.cpu_period_us,
+        "CpuQuota": options.cpu_quota_us,
+        "NanoCpus": options.nano_cpus,
+        "CpuRealtimePeriod": options.cpu_rt_period_us,
+        "CpuRealtimeRuntime": options.cpu_rt_runtime_us,
+        "CpusetCpus": options.cpuset_cpus,
+        "CpusetMems": options.cpuset_mems,
+        "BlkioWeight": options.blkio_weight,
+        "Memory": options.memory_bytes,
         "MemorySwap": known["memory_swap_bytes"],
+        "MemoryReservation": options.memory_reservation_bytes,
         "PidsLimit": known["pids_limit"],
         "Init": known["init"],
         "Ulimits": [{"Name": n, "Soft": s, "Hard": h} for n, s, h in known["ulimits"]],

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
+from ..errors import InvalidInput, NotFound
 from ..oci.record import Record
-from ..storage import containers
-from .container_status import PAUSED, status
+from ..storage import containers, images
+from .container_status import Condition, look
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -23,18 +22,25 @@ class ContainerSummary(Record):
     name: str
     image: str
     image_id: str
+    layers: tuple[str, ...]  # of its image, lowest first
     command: tuple[str, ...]
     created_ns: int
     state: str  # created, running, paused, exited, dead
     exit_code: int | None
     started_ns: int | None
     finished_ns: int | None
+    health: str  # none, starting, healthy, unhealthy
     labels: dict[str, str]
     networks: tuple[str, ...]
-    ports: tuple[str, ...]
-    mounts: tuple[str, ...]
+    exposed_ports: tuple[str, ...]  # "80/tcp"
+    published_ports: dict[str, list[dict[str, str]]]  # "80/tcp" -> HostIp and HostPort, each text
+    mounts: tuple[dict[str, Any], ...]
     size_rw_bytes: int | None = None
     size_root_bytes: int | None = None
+
+    def is_running(self) -> bool:
+        """Tell as docker does, to whom a paused container runs, too."""
+        return self.state in ("running", "paused")
 
 
 def list_containers(
@@ -47,35 +53,42 @@ def list_containers(
     connection = engine.database()
     repair(engine, connection)
     found = [_summary(engine, row, with_size) for row in containers.rows(connection)]
-    return [one for one in found if show_all or one.state in (containers.RUNNING, PAUSED)]
+    return [one for one in found if show_all or one.is_running()]
 
 
 def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> ContainerSummary:
-    state = containers.read_state(engine.paths, row.id)
-    ended = containers.read_exit(engine.paths, row.id)
+    condition = look(engine, row)
+    state, ended = condition.state, condition.ended
     known: dict[str, Any] = row.document
-    size_rw, size_root = _sizes(engine, row) if with_size else (None, None)
+    size_rw, size_root = sizes(engine, row) if with_size else (None, None)
     return ContainerSummary(
         id=row.id,
         name=row.name,
         image=row.image,
         image_id=row.image_id,
+        layers=tuple(known.get("layers", ())),
         command=tuple(known.get("command", ())),
         created_ns=row.created_ns,
-        state=status(engine, row),
+        state=condition.status,
         exit_code=ended.exit_code if ended else None,
         started_ns=state.started_ns if state else row.started_ns,
         finished_ns=ended.finished_ns if ended else None,
+        health=_health(condition),
         labels=known.get("labels", {}),
         networks=tuple(known.get("networks", ())),
-        ports=tuple(known.get("exposed_ports", ())),
-        mounts=tuple(mount["source"] for mount in known.get("mounts", ())),
+        exposed_ports=tuple(known.get("exposed_ports", ())),
+        published_ports=known.get("published_ports", {}),
+        mounts=tuple(known.get("mounts", ())),
         size_rw_bytes=size_rw,
         size_root_bytes=size_root,
     )
 
 
-def _sizes(engine: Engine, row: containers.ContainerRow) -> tuple[int, int]:
+def _health(_condition: Condition) -> str:
+    return "none"
+
+
+def sizes(engine: Engine, row: containers.ContainerRow) -> tuple[int, int]:
     """Return the bytes of the writable layer, and those plus the image's."""
     from ..storage.disk_usage import tree_size
 
@@ -83,6 +96,10 @@ def _sizes(engine: Engine, row: containers.ContainerRow) -> tuple[int, int]:
     return size_rw, size_rw + int(row.document.get("image_size_bytes", 0))
 
 
-def up_seconds(summary: ContainerSummary) -> float:
-    """Return for how long a running container has been up."""
-    return (time.time_ns() - (summary.started_ns or time.time_ns())) / 1e9
+def image_layers(engine: Engine, word: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the ID and the layers of the image that a word means now; None if it means none."""
+    try:
+        record = images.resolve(engine.paths, word)
+    except (NotFound, InvalidInput):
+        return None
+    return record.id, record.layers

@@ -12,7 +12,7 @@ import os
 from ..errors import InvalidInput, PyruncError, Unsupported
 from ..oci import document
 from ..oci.record import Record
-from . import environment, go_values
+from . import environment, go_values, limits
 from . import flag_grammar as grammar
 from . import mount_grammar as mounts
 from .mount_grammar import BindMount, Device, TmpfsMount
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     RawFlags = Mapping[str, object]
 
-CPU_PERIOD_US = 100_000
-_MEMORY_MINIMUM_BYTES = 6 << 20
 _SHM_DEFAULT_BYTES = 64 << 20
 _NETWORKS = {"": "bridge", "bridge": "bridge", "default": "bridge", "none": "none", "host": "host"}
 
@@ -78,8 +76,16 @@ class RunOptions(Record):
     # limits
     memory_bytes: int = 0  # 0: none
     memory_swap_bytes: int | None = None  # memory and swap together; -1: unlimited; None: not given
-    cpu_quota_us: int = 0  # 0: none; per CPU_PERIOD_US
+    memory_reservation_bytes: int = 0
+    nano_cpus: int = 0  # --cpus in billionths; never together with a quota or a period
+    cpu_quota_us: int = 0  # 0: none; -1: unlimited
+    cpu_period_us: int = 0  # 0: CPU_PERIOD_US
+    cpu_shares: int = 0
+    cpu_rt_period_us: int = 0
+    cpu_rt_runtime_us: int = 0
     cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    blkio_weight: int = 0
     pids_limit: int | None = None  # None: the default; -1: unlimited
     ulimits: tuple[Ulimit, ...] = ()
 
@@ -198,22 +204,7 @@ def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) 
 
 
 def _limits(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str]) -> None:
-    if "memory" in flags:
-        raw = _text(flags, "memory")
-        values["memory_bytes"] = grammar.one("-m, --memory", raw, go_values.size_bytes)
-    if "memory-swap" in flags:
-        raw = _text(flags, "memory-swap")
-        values["memory_swap_bytes"] = (
-            grammar.one("--memory-swap", raw, go_values.swap_bytes) or None
-        )
-    if "cpus" in flags:
-        nano_cpus = grammar.one("--cpus", _text(flags, "cpus"), go_values.nano_cpus)
-        values["cpu_quota_us"] = _cpu_quota_us(nano_cpus)
-    if cpuset := _text(flags, "cpuset-cpus"):
-        values["cpuset_cpus"] = grammar.cpu_list(cpuset)
-    if "pids-limit" in flags:
-        limit = grammar.one("--pids-limit", _text(flags, "pids-limit"), go_values.integer)
-        values["pids_limit"] = limit if limit > 0 else -1
+    values |= limits.from_flags(flags)
     if "ulimit" in flags:
         triples = grammar.each("--ulimit", _list(flags, "ulimit"), grammar.ulimit)
         chosen = {name: Ulimit(name=name, soft=soft, hard=hard) for name, soft, hard in triples}
@@ -294,18 +285,6 @@ def _seccomp_profile(path: str) -> dict[str, Any]:
         raise
 
 
-def _cpu_quota_us(nano_cpus: int) -> int:
-    count = os.sysconf("SC_NPROCESSORS_ONLN")
-    if nano_cpus == 0:
-        return 0
-    if not 10_000_000 <= nano_cpus <= count * 1_000_000_000:
-        raise InvalidInput(
-            f"range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available",
-            where="--cpus",
-        )
-    return nano_cpus * CPU_PERIOD_US // 1_000_000_000
-
-
 def _network_mode(raw_values: Sequence[str]) -> str:
     modes = [_one_network(raw) for raw in raw_values]
     if len(set(modes)) > 1:
@@ -361,19 +340,7 @@ def _check_strings(values: dict[str, Any]) -> None:
 
 def _check_together(options: RunOptions) -> None:
     """Check what no flag can be asked alone."""
-    memory, swap = options.memory_bytes, options.memory_swap_bytes or 0
-    if 0 < memory < _MEMORY_MINIMUM_BYTES:
-        raise InvalidInput("Minimum memory limit allowed is 6MB", where="--memory")
-    if swap > 0 and not memory:
-        raise InvalidInput(
-            "You should always set the Memory limit when using Memoryswap limit, see usage",
-            where="--memory-swap",
-        )
-    if 0 < swap < memory:
-        raise InvalidInput(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-            where="--memory-swap",
-        )
+    limits.check(options.as_dict())
     targets = [mount.target for mount in options.mounts + options.tmpfs]
     for target in targets:
         if targets.count(target) > 1:

@@ -16,7 +16,7 @@ from ..errors import InvalidInput, KernelError
 from ..kernel import capabilities
 from ..oci.record import Record
 from ..runtime import default_spec as defaults
-from .run_options import CPU_PERIOD_US
+from . import limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,22 +207,11 @@ def _bind(source: str, target: str, *options: str) -> dict[str, Any]:
 
 
 def _resources(spec: Spec, inputs: SpecInputs) -> None:
-    options, resources = inputs.options, spec["linux"]["resources"]
-    if options.memory_bytes:
-        # Docker: without --memory-swap as much swap again as memory
-        swap = options.memory_swap_bytes or 2 * options.memory_bytes
-        resources["memory"] = {"limit": options.memory_bytes, "swap": swap}
-        if not inputs.facts.swap_accounting:
-            del resources["memory"]["swap"]
-    cpu: dict[str, Any] = {}
-    if options.cpu_quota_us:
-        cpu |= {"quota": options.cpu_quota_us, "period": CPU_PERIOD_US}
-    if options.cpuset_cpus:
-        cpu["cpus"] = options.cpuset_cpus
-    if cpu:
-        resources["cpu"] = cpu
-    if options.pids_limit is not None:
-        resources["pids"] = {"limit": options.pids_limit}
+    resources = spec["linux"]["resources"]
+    chosen = limits.resources(inputs.options.as_dict())
+    if not inputs.facts.swap_accounting:
+        chosen.get("memory", {}).pop("swap", None)
+    resources |= chosen
 
 
 def _privileges(spec: Spec, inputs: SpecInputs) -> None:

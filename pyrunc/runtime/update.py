@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .container_state import ContainerState, StateDirectory
 
     Resources = dict[str, Any]
+    Done = list[tuple["Write", bytes]]  # what was written, and what was there before
 
 # Everything else that is 0 leaves alone what is there.
 _ZERO_COUNTS = frozenset(("burst", "idle", "swappiness"))
@@ -72,17 +73,17 @@ def _update(directory: StateDirectory, wanted: Resources, state: ContainerState)
     _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, state.control_groups())
     facts = probe()
     writes = compile_writes(changed, merged, facts, state.control_groups())
-    done: list[tuple[Write, bytes]] = []
+    done: Done = []
     try:
-        _write_all(writes, done)
+        write_all(writes, done)
         if state.scope:
             from .cgroup_systemd import update_scope
 
             update_scope(state.scope, merged, facts.cgroup)
-            _write_all(writes, [])  # systemd has rounded some, and wrote what it had of others
+            write_all(writes, [])  # systemd has rounded some, and wrote what it had of others
         _record(directory, document.dump(spec | {"linux": linux | {"resources": merged}}))
     except BaseException:
-        _take_back(done)
+        take_back(done)
         raise
 
 
@@ -180,7 +181,7 @@ def _check_devices(devices: list[Resources] | None, recorded: Resources) -> None
         )
 
 
-def _write_all(writes: list[Write], done: list[tuple[Write, bytes]]) -> None:
+def write_all(writes: list[Write], done: Done) -> None:
     """Write all; `done` receives what was written and what was there before.
 
     Kernel: memory may not exceed memory and swap, nor a quota what its period and parent allow, so
@@ -205,7 +206,7 @@ def _write_all(writes: list[Write], done: list[tuple[Write, bytes]]) -> None:
         writes = [write for write, _ in refused]
 
 
-def _take_back(done: list[tuple[Write, bytes]]) -> None:
+def take_back(done: Done) -> None:
     """Put the old values back, last one first: every state on the way was one that is allowed."""
     for write, before in reversed(done):
         try:

@@ -316,14 +316,20 @@ def read_state(paths: Paths, container_id: str) -> RunState | None:
 
 
 def read_exit(paths: Paths, container_id: str) -> ExitRecord | None:
-    """Read exit.json; None when there is none, it is damaged, or is about an earlier start.
-
-    The monitor writes the same time of its start there and into state.json.
-    """
+    """Read exit.json; None when there is none, it is damaged, or is about an earlier start."""
     value = _read_json(f"{paths.bundle(container_id)}/exit.json")
-    if value is None:
-        return None
+    return None if value is None else _exit_record(value, read_state(paths, container_id))
+
+
+def read_both(paths: Paths, container_id: str) -> tuple[RunState | None, ExitRecord | None]:
+    """Return what `read_state` and `read_exit` do, each file read once."""
+    value = _read_json(f"{paths.bundle(container_id)}/exit.json")
     state = read_state(paths, container_id)
+    return state, None if value is None else _exit_record(value, state)
+
+
+def _exit_record(value: dict[str, Any], state: RunState | None) -> ExitRecord | None:
+    """Return the record.  The monitor writes the same time of its start there and into state."""
     if state is not None and state.started_ns != value.get("started_ns"):
         return None
     try:
@@ -341,9 +347,15 @@ def read_exit(paths: Paths, container_id: str) -> ExitRecord | None:
 
 def status(paths: Paths, row: ContainerRow) -> str:
     """Return CREATED, RUNNING, EXITED or DEAD from what is on disk and in the kernel now."""
-    if read_exit(paths, row.id) is not None:
+    return status_of(paths, row, *read_both(paths, row.id))
+
+
+def status_of(
+    paths: Paths, row: ContainerRow, state: RunState | None, ended: ExitRecord | None
+) -> str:
+    """Return the status of a container whose files were read already."""
+    if ended is not None:
         return EXITED
-    state = read_state(paths, row.id)
     if state is not None and is_alive(state):
         return RUNNING
     return CREATED if row.document.get("kept") or is_owned(paths, row.id) else DEAD

@@ -16,6 +16,7 @@ PINNED = {
     "_json", "errno", "pyrunc", "pyrunc.cli", "pyrunc.cli.entry", "pyrunc.cli.option_table",
     "pyrunc.cli.output", "pyrunc.cli.run_command", "pyrunc.cli.thin_parser", "pyrunc.engine",
     "pyrunc.engine.environment", "pyrunc.engine.flag_grammar", "pyrunc.engine.go_values",
+    "pyrunc.engine.limits",
     "pyrunc.engine.mount_grammar", "pyrunc.engine.run_options", "pyrunc.errors", "pyrunc.kernel",
     "pyrunc.kernel.capabilities", "pyrunc.oci", "pyrunc.oci.document", "pyrunc.oci.record",
     "pyrunc.paths",

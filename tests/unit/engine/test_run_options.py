@@ -405,7 +405,7 @@ def test_everything_together_becomes_values(tmp_path: Path) -> None:
         Device(source="/dev/fuse", target="/dev/fuse", permissions="rw"),
         Device(source="/dev/a", target="/dev/b"),
     )
-    assert (options.memory_bytes, options.cpu_quota_us) == (64 << 20, 100_000)
+    assert (options.memory_bytes, options.nano_cpus) == (64 << 20, 1_000_000_000)
     assert options.ulimits == (Ulimit(name="nofile", soft=3, hard=3),)
     assert (options.capabilities_add, options.capabilities_drop) == (("CAP_SYS_ADMIN",), ("ALL",))
     assert (options.entrypoint, options.pids_limit, options.trace) == ((), -1, "f")

@@ -17,12 +17,16 @@ FLAGS: dict[str, object] = {
     "security-opt": ["no-new-privileges", "seccomp=unconfined"], "sysctl": ["net.a=1"],
     "network": ["none"], "hostname": "h", "domainname": "d", "dns": ["1.1.1.1"],
     "dns-search": ["x"], "dns-option": ["ndots:1"], "add-host": ["a:1.2.3.4"],
+    "memory-reservation": "32m", "cpu-shares": "512", "cpu-rt-period": "1000",
+    "cpu-rt-runtime": "500", "cpuset-mems": "0", "blkio-weight": "100",
     "stop-signal": "INT", "log-opt": ["max-size=1k", "max-file=2", "labels=a"],
 }  # fmt: skip
 
 
 def test_every_option_comes_back() -> None:
     options = run_options.from_flags(FLAGS, "image", ["cmd", "arg"], {})
+    # what goes only without --cpus
+    options = options.replace(cpu_quota_us=5000, cpu_period_us=10_000)
     document = json.loads(json.dumps(to_document(options)))
 
     assert from_document(document) == options

@@ -1,0 +1,38 @@
+"""What did the user write into the configuration file of docker's command line?
+
+~/.docker/config.json, or config.json in the directory of --config or DOCKER_CONFIG.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import PyruncError
+from ..oci import document
+from . import output
+
+if TYPE_CHECKING:
+    from .commands import Call
+
+_LIMIT_BYTES = 1 << 20
+
+
+def text(call: Call, key: str) -> str:
+    """Return a text of the configuration, such as psFormat; "" where there is none.
+
+    A file that cannot be read is no reason to fail: it is warned of, as docker does.
+    """
+    options = call.ctx.find_root().obj or {}
+    directory = options.get("config") or os.environ.get("DOCKER_CONFIG")
+    path = os.path.join(directory or os.path.expanduser("~/.docker"), "config.json")
+    try:
+        with open(path, "rb") as file:
+            found = document.load_object(file.read(_LIMIT_BYTES), path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, PyruncError) as error:
+        output.warning(f"Error loading config file: {error}")
+        return ""
+    value = found.get(key)
+    return value if isinstance(value, str) else ""
