@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -133,4 +134,14 @@ int native_seccomp_flags(unsigned flags)
 {
     enum { SET_MODE_FILTER = 1 };
     return result(syscall(SYS_seccomp, SET_MODE_FILTER, flags, NULL));
+}
+
+int native_inotify_init1(int flags)
+{
+    return result(inotify_init1(flags));
+}
+
+int native_inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+    return result(inotify_add_watch(fd, path, mask));
 }

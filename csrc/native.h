@@ -33,6 +33,8 @@ long long native_statfs_type(int fd);
 int native_syncfs(int fd);
 int native_bpf(int command, void *attributes, unsigned size);
 int native_seccomp_flags(unsigned flags);
+int native_inotify_init1(int flags);
+int native_inotify_add_watch(int fd, const char *path, uint32_t mask);
 /* cffi: end */
 
 #endif

@@ -48,6 +48,7 @@ IMAGE: dict[str, Entry] = {
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
+    "events": ("commands_events", "EVENTS", "Show what happens, as it happens"),
 }
 ROOT: dict[str, Entry] = {
     "run": CONTAINER["run"],
@@ -62,6 +63,7 @@ ROOT: dict[str, Entry] = {
     "images": IMAGE["ls"],
     **{name: IMAGE[name] for name in ("load", "history", "tag", "pull")},
     "rmi": IMAGE["rm"],
+    "events": SYSTEM["events"],
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
     "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
@@ -75,7 +77,7 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
-    "cp", "events", "import", "login",
+    "cp", "import", "login",
     "logout", "manifest", "network", "node", "plugin", "push",
     "save", "search", "secret", "service", "stack",
     "swarm", "trust", "volume",
@@ -84,7 +86,7 @@ CONTAINER_LATER = (
     "attach", "cp",
 )  # fmt: skip
 IMAGE_LATER = ("build", "import", "push", "save")
-SYSTEM_LATER = ("df", "dial-stdio", "events", "prune", "service")
+SYSTEM_LATER = ("df", "dial-stdio", "prune", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.
 CLUSTER = ("swarm", "node", "service", "stack", "config", "secret")

@@ -19,7 +19,8 @@ from ..runtime.plan import compile_plan
 from ..runtime.plan_context import LaunchContext
 from ..storage import containers, images, overlay
 from ..storage.atomic import make_directory, remove_tree
-from . import host_files, inspect_document, spec_builder
+from ..storage.database import Transaction
+from . import host_files, inspect_document, journal, spec_builder
 from .container_user import resolve_user
 from .names import random_name
 from .undo import Undo
@@ -159,10 +160,14 @@ def _reserve_name(container: Container) -> None:
         auto_remove=options.auto_remove,
         document={},
     )
-    container.undo.push(containers.delete, container.connection, container_id)
+    container.undo.push(_forget, container)
     _insert(container)
     # Whoever removes the image meanwhile has seen the row, or this sees that it is gone.
     images.check_there(engine.paths, container.image)
+
+
+def _forget(container: Container) -> None:
+    journal.removed(container.connection, container.row)
 
 
 def _insert(container: Container) -> None:
@@ -310,8 +315,11 @@ def _network_messages(container: Container) -> NetworkMessages | None:
 
 def _record(container: Container) -> None:
     """Record what ps, inspect and repair need to know, before anything of it is in the kernel."""
-    value = inspect_document.build(container)
+    value, is_new = inspect_document.build(container), not container.row.document
     if container.row.document.get("kept"):
         value["kept"] = True
-    container.row = container.row.replace(document=value)
-    containers.update_document(container.connection, container.row.id, value)
+    with Transaction(container.connection):
+        containers.update_document(container.connection, container.row.id, value)
+        container.row = container.row.replace(document=value)
+        if is_new:
+            journal.container_event(container.connection, container.row, "create")

@@ -19,7 +19,7 @@ from ..runtime.default_spec import capability_sets
 from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
 from ..runtime.validate import validate_process
 from ..storage import containers
-from . import container_status
+from . import container_status, journal
 from .container_user import resolve_user
 from .start import await_start
 from .trace import Tracer, fault_from_environment
@@ -56,7 +56,8 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
     Raises: NotFound; InvalidState for a container that does not run; LaunchError, CommandNotFound
     (127), CommandNotExecutable (126).  Nothing is left of the process then.
     """
-    row = containers.find(engine.database(), options.container)
+    connection = engine.database()
+    row = containers.find(connection, options.container)
     state = _running(engine, row)
     with SignalPipe() as signals:
         try:
@@ -64,6 +65,7 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
         except (PyruncError, OSError):
             _running(engine, row)  # it may have ended meanwhile: that is what to say then
             raise
+        exec_id = journal.exec_started(connection, row, options.command)
         if options.detach:
             launch.close()
             return 0
@@ -74,6 +76,7 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
             terminal=options.terminal,
             tell=tell,
         )
+    journal.note(connection, row, "exec_die", execID=exec_id, exitCode=str(ended.code))
     return ended.code
 
 

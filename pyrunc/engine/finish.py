@@ -8,11 +8,15 @@ the rest: the address, then the bundle and the row (for --rm), the run directory
 from __future__ import annotations
 
 import os
+import time
 
 from ..network import attach as network_attach
+from ..oci import document
 from ..runtime import cgroup
 from ..storage import containers
-from ..storage.atomic import remove_tree
+from ..storage.atomic import remove_tree, replace_file
+from ..storage.database import Transaction
+from . import journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
     from ..storage.containers import ContainerRow
     from .engine import Engine
+
+
+LOST_EXIT_CODE = 255  # docker's, for containers that a restart of the machine ended
 
 
 def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
@@ -35,9 +42,16 @@ def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
 
 
 def release(engine: Engine, connection: Connection, row: ContainerRow) -> None:
-    """Kill what may still run in the container's cgroups, remove them, give the address back."""
+    """Kill what may still run in the container's cgroups, remove them, give the address back.
+
+    The end of its life is in the journal then.
+    """
     end_processes(tuple(row.document.get("cgroups", ())))
-    network_attach.detach(connection, row.id)
+    ended = containers.last_exit(engine.paths, row)
+    with Transaction(connection):
+        if ended is not None:
+            journal.ended(connection, row, ended)
+        network_attach.detach(connection, row.id)
 
 
 def end_processes(cgroups: tuple[str, ...]) -> None:
@@ -46,6 +60,20 @@ def end_processes(cgroups: tuple[str, ...]) -> None:
         known = cgroup.cgroup_of(cgroups)
         cgroup.kill_all(known)
         cgroup.remove(known)
+
+
+def record_lost_end(engine: Engine, row: ContainerRow) -> None:
+    """Write down that a life ended whose monitor could not say how."""
+    state = containers.read_state(engine.paths, row.id)
+    value = {
+        "exit_code": LOST_EXIT_CODE,
+        "signal": 0,
+        "oom_killed": False,
+        "started_ns": state.started_ns if state else row.started_ns or 0,
+        "finished_ns": time.time_ns(),
+        "reason": "its monitor died, or the machine was restarted: the exit code is not known",
+    }
+    replace_file(f"{engine.paths.bundle(row.id)}/exit.json", document.dump(value), durable=True)
 
 
 def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
@@ -57,7 +85,7 @@ def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
         unmount_rootfs(bundle)
     containers.await_readers(engine.paths, row.id)
     remove_tree(bundle)
-    containers.delete(connection, row.id)
+    journal.removed(connection, row)
 
 
 def cleanup(engine: Engine, container_id: str) -> None:

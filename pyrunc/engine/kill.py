@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from _signal import SIGKILL
 
 from ..errors import InvalidState
 from ..kernel.pidfd import send_signal
 from ..runtime import cgroup
 from ..storage import containers
+from ..storage.database import Transaction
+from . import journal
 from .container_status import control_groups, running_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from ..storage.containers import ContainerRow
     from .engine import Engine
 
@@ -21,8 +26,9 @@ def kill(engine: Engine, name: str, number: int) -> None:
 
     Raises: NotFound; InvalidState for one that does not run, with docker's words.
     """
-    row = containers.find(engine.database(), name)
-    if not signal_container(engine, row, number):
+    connection = engine.database()
+    row = containers.find(connection, name)
+    if not signal_container(engine, connection, row, number):
         raise InvalidState(
             f"cannot kill container: {name}: container {row.id} is not running",
             state="exited",
@@ -31,11 +37,21 @@ def kill(engine: Engine, name: str, number: int) -> None:
         )
 
 
-def signal_container(engine: Engine, row: ContainerRow, number: int) -> bool:
-    """Send the signal; False if nothing runs.  Kernel: on v1, who is frozen dies when thawed."""
+def signal_container(
+    engine: Engine, connection: Connection, row: ContainerRow, number: int
+) -> bool:
+    """Send the signal; False if nothing runs.  Kernel: on v1, who is frozen dies when thawed.
+
+    The signal is in the journal before the end that it makes: that waits for this transaction.
+    """
     state = running_state(engine, row)
-    if state is None or not send_signal(state.pid, state.pid_start_time, number):
+    if state is None:
         return False
+    now_ns = time.time_ns()
+    with Transaction(connection):
+        if not send_signal(state.pid, state.pid_start_time, number):
+            return False
+        journal.note(connection, row, "kill", time_ns=now_ns, signal=str(number))
     if number == SIGKILL and cgroup.is_frozen(control_groups(row)):
         cgroup.thaw_all(control_groups(row))
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidState
 from ..runtime.pause import freeze, thaw
 from ..storage import containers
+from . import journal
 from .container_status import PAUSED, control_groups, running_state, status
 
 TYPE_CHECKING = False
@@ -17,7 +18,8 @@ def pause(engine: Engine, name: str) -> None:
 
     Raises: NotFound; InvalidState in docker's words; PyruncError, all thawed, if it can't be done.
     """
-    row = containers.find(engine.database(), name)
+    connection = engine.database()
+    row = containers.find(connection, name)
     if running_state(engine, row) is None:
         raise InvalidState(
             f"container {row.id} is not running", state="exited", wanted="running", subject=row.id
@@ -27,13 +29,16 @@ def pause(engine: Engine, name: str) -> None:
             f"container {row.id} is already paused", state=PAUSED, wanted="running", subject=row.id
         )
     freeze(control_groups(row), row.id)
+    journal.note(connection, row, "pause")
 
 
 def unpause(engine: Engine, name: str) -> None:
     """Let a paused container go on.  Raises: NotFound; InvalidState."""
-    row = containers.find(engine.database(), name)
+    connection = engine.database()
+    row = containers.find(connection, name)
     if status(engine, row) != PAUSED:
         raise InvalidState(
             f"container {row.id} is not paused", state="running", wanted=PAUSED, subject=row.id
         )
     thaw(control_groups(row), row.id)
+    journal.note(connection, row, "unpause")

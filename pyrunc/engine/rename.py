@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..errors import AlreadyExists, InvalidInput
 from ..storage import containers
+from ..storage.database import Transaction
+from . import journal
 from .flag_grammar import container_name
 
 TYPE_CHECKING = False
@@ -26,7 +28,10 @@ def rename(engine: Engine, name: str, new_name: str) -> None:
             "Renaming a container with the same name as its current name", where="NAME"
         )
     try:
-        containers.rename(connection, row, wanted)
+        with Transaction(connection):
+            containers.rename(connection, row, wanted)
+            renamed = row.replace(name=wanted)
+            journal.container_event(connection, renamed, "rename", oldName=f"/{row.name}")
     except AlreadyExists as error:
         error.problem = f"Error when allocating new name: {error.problem}"
         raise

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 
-from ..oci import document
+from ..errors import NotFound
 from ..oci.record import Record
 from ..storage import collect, containers
-from ..storage.atomic import remove_tree, replace_file
-from .finish import finish, forget, release
+from ..storage.atomic import remove_tree
+from .finish import finish, forget, record_lost_end, release
 from .standstill import thaw_abandoned
 
 TYPE_CHECKING = False
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
     from ..storage.containers import ContainerRow
     from .engine import Engine
-
-LOST_EXIT_CODE = 255  # docker's, for containers that a restart of the machine ended
 
 
 class Repair(Record):
@@ -63,19 +60,23 @@ def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> 
 def _needs_repair(engine: Engine, row: ContainerRow) -> bool:
     """Tell quickly whether a look under the lock is worth it."""
     has_run_dir = os.path.lexists(engine.paths.run_dir(row.id))
-    if containers.read_exit(engine.paths, row.id) is not None:
+    if containers.last_exit(engine.paths, row) is not None:
         return has_run_dir or row.auto_remove
+    if row.started_ns is not None and row.started_ns != row.ended_life:
+        return True
     return has_run_dir or not row.document.get("kept")
 
 
 def _repair_container(
     engine: Engine, connection: Connection, row: ContainerRow, dry_run: bool
 ) -> list[Repair]:
-    if not _still_there(connection, row):
+    try:
+        row = containers.find(connection, row.id)  # as it is now that nobody else may act
+    except NotFound:
         containers.remove_run_dir(engine.paths, row.id)
         return []
     state = containers.read_state(engine.paths, row.id)
-    has_ended = containers.read_exit(engine.paths, row.id) is not None
+    has_ended = containers.last_exit(engine.paths, row) is not None
     never_started = not has_ended and state is None and row.started_ns is None
     if never_started and row.document.get("kept"):
         if not dry_run:
@@ -90,31 +91,13 @@ def _repair_container(
         else:
             if not has_ended:
                 release(engine, connection, row)
-                _record_lost_exit(engine, row, state)
+                record_lost_end(engine, row)
             finish(engine, connection, row)
     if never_started:
         action = "removed: it never started"
     else:
         action = "removed after its end" if row.auto_remove else "its end recorded"
     return [Repair(kind="container", subject=row.id, action=action)]
-
-
-def _record_lost_exit(engine: Engine, row: ContainerRow, state: containers.RunState | None) -> None:
-    value = {
-        "exit_code": LOST_EXIT_CODE,
-        "signal": 0,
-        "oom_killed": False,
-        "started_ns": state.started_ns if state else row.started_ns or 0,
-        "finished_ns": time.time_ns(),
-        "reason": "its monitor died, or the machine was restarted: the exit code is not known",
-    }
-    replace_file(f"{engine.paths.bundle(row.id)}/exit.json", document.dump(value), durable=True)
-
-
-def _still_there(connection: Connection, row: ContainerRow) -> bool:
-    return (
-        connection.execute("SELECT 1 FROM containers WHERE id=?", (row.id,)).fetchone() is not None
-    )
 
 
 def _remove_orphans(engine: Engine, connection: Connection, dry_run: bool) -> list[Repair]:

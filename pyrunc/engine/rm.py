@@ -9,7 +9,7 @@ from ..errors import InvalidState, LockTimeout
 from ..kernel.pidfd import open_process, wait
 from ..storage import containers
 from . import container_status
-from .finish import forget, release
+from .finish import forget, record_lost_end, release
 from .kill import signal_container
 from .repair import repair
 
@@ -41,7 +41,7 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
         )
     monitor_fd = _open_monitor(engine, row.id)
     if is_running:
-        signal_container(engine, row, SIGKILL)
+        signal_container(engine, connection, row, SIGKILL)
     lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=KILL_TIMEOUT_SECONDS)
     if lock_fd is None:
         raise LockTimeout(
@@ -50,6 +50,8 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
             hint="wait for that command to end, then try again",
         )
     try:
+        if is_running and containers.last_exit(engine.paths, row) is None:
+            record_lost_end(engine, row)  # its monitor was killed, too
         release(engine, connection, row)
         forget(engine, connection, row)
         containers.remove_run_dir(engine.paths, row.id)

@@ -15,6 +15,7 @@ from ..kernel import launcher
 from ..kernel.launch_plan import OPTIONAL, Job, step_names
 from ..oci import document
 from ..storage import containers
+from . import journal
 from .finish import end_processes
 
 TYPE_CHECKING = False
@@ -49,7 +50,12 @@ def start(container: Container, tracer: Tracer) -> Launch:
         if tracer.is_on:
             _trace_namespaces(started.pid, tracer)
         with tracer.step("record-start"):
-            containers.mark_started(container.connection, row.id, started.started_ns)
+            journal.started(
+                container.connection,
+                row,
+                started.started_ns,
+                attached=not container.options.detach,
+            )
     except BaseException as error:
         container.undo.unwind(error)
         raise

@@ -7,7 +7,7 @@ import time
 
 from ..errors import InvalidState, LockTimeout
 from ..storage import containers
-from . import stored_options
+from . import journal, stored_options
 from .container_status import running_state
 from .create import prepare_again
 from .finish import finish
@@ -81,6 +81,7 @@ def restart(
     if lock_fd is not None:  # else another command was quicker to start it
         _, launch = _launch(engine, row, lock_fd, detached=True, interactive=None)
         launch.close()
+    journal.note(engine.database(), row, "restart")
 
 
 def _row(engine: Engine, name: str) -> ContainerRow:

@@ -6,6 +6,8 @@ from _signal import SIGKILL, SIGTERM
 
 from ..errors import LockTimeout
 from ..storage import containers
+from ..storage.database import Transaction
+from . import journal
 from .await_end import await_end
 from .container_status import running_state
 from .flag_grammar import signal_number
@@ -13,6 +15,9 @@ from .kill import signal_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ..storage.containers import ContainerRow, ExitRecord
     from .engine import Engine
 
 DEFAULT_SECONDS = 10
@@ -28,21 +33,32 @@ def stop(
     that does not run stays as it is.
     Raises: NotFound; LockTimeout when even SIGKILL does not end it.
     """
-    row = containers.find(engine.database(), name)
+    connection = engine.database()
+    row = containers.find(connection, name)
     if running_state(engine, row) is None:
         return
     patience = DEFAULT_SECONDS if seconds is None else seconds
     recorded = row.document.get("stop_signal") or ""
     number = signal or (signal_number(recorded) if recorded else SIGTERM)
     if patience != 0:
-        signal_container(engine, row, number)
-        if await_end(engine, row, None if patience < 0 else patience) is not None:
+        signal_container(engine, connection, row, number)
+        if ended := await_end(engine, row, None if patience < 0 else patience):
+            _record(connection, row, ended)
             return
-    signal_container(engine, row, SIGKILL)
-    await_end(engine, row, _KILL_SECONDS)
+    signal_container(engine, connection, row, SIGKILL)
+    if ended := await_end(engine, row, _KILL_SECONDS):
+        _record(connection, row, ended)
+        return
     if running_state(engine, row) is not None:
         raise LockTimeout(
             f"cannot stop container {row.name!r}: it does not even end by SIGKILL",
             subject=row.id,
             hint="a process in an uninterruptible wait ends when that does: see its stack in /proc",
         )
+
+
+def _record(connection: Connection, row: ContainerRow, ended: ExitRecord) -> None:
+    """Put into the journal that it was stopped, behind its end."""
+    with Transaction(connection):
+        journal.ended(connection, row, ended)
+        journal.note(connection, row, "stop")

@@ -237,6 +237,16 @@ def seccomp_flags(flags: int) -> None:
     _result(lib.native_seccomp_flags(flags), "")
 
 
+def inotify_init1() -> int:
+    """Return an fd that says what becomes of watched files; it does not block."""
+    return _result(lib.native_inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "")
+
+
+def inotify_add_watch(fd: int, path: Path, mask: int) -> int:
+    """Watch a file, or all in a directory; IN_* of inotify(7)."""
+    return _result(lib.native_inotify_add_watch(fd, _path(path), mask), path)
+
+
 def _path(value: Path) -> bytes:
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if b"\0" in raw:

@@ -40,7 +40,8 @@ class ContainerRow(Record):
     image: str
     image_id: str
     auto_remove: bool
-    started_ns: int | None = None
+    started_ns: int | None = None  # when its last life began
+    ended_life: int | None = None  # when that life began whose end is in the journal
     document: dict[str, Any]
 
 
@@ -67,7 +68,7 @@ class ExitRecord(Record):
 
 
 _SELECT = (
-    "SELECT id, name, created_ns, image, image_id, auto_remove, started_ns, document "
+    "SELECT id, name, created_ns, image, image_id, auto_remove, started_ns, ended_life, document "
     "FROM containers "
 )
 
@@ -133,9 +134,26 @@ def update_document(connection: Connection, container_id: str, value: dict[str, 
     )
 
 
-def mark_started(connection: Connection, container_id: str, started_ns: int) -> None:
-    """Record that the container's process ran, which a reboot must not make us forget."""
-    connection.execute("UPDATE containers SET started_ns=? WHERE id=?", (started_ns, container_id))
+def mark_started(connection: Connection, container_id: str, started_ns: int) -> bool:
+    """Record that a life of the container began, which a reboot must not make us forget.
+
+    False if that is known: of the client, the clean-up and a repair, each may be the first.
+    """
+    cursor = connection.execute(
+        "UPDATE containers SET started_ns=?1"
+        " WHERE id=?2 AND started_ns IS NOT ?1 AND ended_life IS NOT ?1",
+        (started_ns, container_id),
+    )
+    return cursor.rowcount == 1
+
+
+def mark_ended(connection: Connection, container_id: str, started_ns: int) -> bool:
+    """Record that the life which began then has ended; False if that is known."""
+    cursor = connection.execute(
+        "UPDATE containers SET ended_life=?1 WHERE id=?2 AND ended_life IS NOT ?1",
+        (started_ns, container_id),
+    )
+    return cursor.rowcount == 1
 
 
 def rename(connection: Connection, row: ContainerRow, name: str) -> None:
@@ -188,7 +206,7 @@ def find(connection: Connection, wanted: str) -> ContainerRow:
 
 
 def _row(values: tuple[Any, ...]) -> ContainerRow:
-    container_id, name, created_ns, image, image_id, auto_remove, started_ns, text = values
+    container_id, name, created_ns, image, image_id, auto_remove, *times, text = values
     return ContainerRow(
         id=container_id,
         name=name,
@@ -196,7 +214,8 @@ def _row(values: tuple[Any, ...]) -> ContainerRow:
         image=image,
         image_id=image_id,
         auto_remove=bool(auto_remove),
-        started_ns=started_ns,
+        started_ns=times[0],
+        ended_life=times[1],
         document=document.load_object(
             text.encode(), f"the record of container {container_id[:12]}"
         ),
@@ -343,6 +362,17 @@ def _exit_record(value: dict[str, Any], state: RunState | None) -> ExitRecord | 
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def last_exit(paths: Paths, row: ContainerRow) -> ExitRecord | None:
+    """As `read_exit`, but None also for the end of a life after which another one began.
+
+    That one ended with the machine: no state.json is left of it.
+    """
+    ended = read_exit(paths, row.id)
+    if ended and row.started_ns != row.ended_life and row.ended_life == ended.started_ns:
+        return None
+    return ended
 
 
 def status(paths: Paths, row: ContainerRow) -> str:

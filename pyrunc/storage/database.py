@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..paths import Paths
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_SECONDS = 20.0
 # Nobody keeps the database open, so every command reads the log from its start: 1.5 µs a page.
 # A run writes eight pages; moving them into the database costs two fsyncs.
@@ -36,7 +36,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS containers(
     id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created_ns INTEGER NOT NULL,
     image TEXT NOT NULL, image_id TEXT NOT NULL, auto_remove INTEGER NOT NULL,
-    started_ns INTEGER, document TEXT NOT NULL);
+    started_ns INTEGER, document TEXT NOT NULL, ended_life INTEGER);
 CREATE TABLE IF NOT EXISTS networks(
     name TEXT PRIMARY KEY, id TEXT NOT NULL, driver TEXT NOT NULL, bridge TEXT UNIQUE NOT NULL,
     subnet TEXT NOT NULL, gateway TEXT NOT NULL, options TEXT NOT NULL, created_ns INTEGER NOT
@@ -47,7 +47,32 @@ CREATE TABLE IF NOT EXISTS leases(
 CREATE INDEX IF NOT EXISTS leases_by_container ON leases(container_id);
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS next_address(network TEXT PRIMARY KEY, address INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events(
+    number INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
+    actor_id TEXT NOT NULL, attributes TEXT NOT NULL);
 """
+# What a database of an older version lacks, beside new tables: version -> statements.
+_CHANGES = {1: ("ALTER TABLE containers ADD COLUMN ended_life INTEGER",)}
+
+
+class Transaction:
+    """A context whose statements all take place, or none; inside of another one a part of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Begin nothing yet."""
+        self._connection = connection
+        self._is_outer = False
+
+    def __enter__(self) -> None:
+        """Begin, waiting for whoever else writes."""
+        self._is_outer = not self._connection.in_transaction
+        if self._is_outer:
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Commit, or take everything back after an error."""
+        if self._is_outer and self._connection.in_transaction:  # a full disk ends it by itself
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
 def open_database(paths: Paths) -> Connection:
@@ -114,12 +139,15 @@ def _upgrade(connection: Connection, path: str, version: int, runroot: str) -> N
     if version == 0:
         _check_root(os.path.dirname(path), path)
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA.split(";\n"):
-        connection.execute(statement)
-    connection.execute("INSERT OR IGNORE INTO settings VALUES('runroot', ?)", (runroot,))
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    connection.execute("COMMIT")
+    with Transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()  # another was quicker?
+        for old in range(version, SCHEMA_VERSION) if version else ():
+            for statement in _CHANGES[old]:
+                connection.execute(statement)
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute("INSERT OR IGNORE INTO settings VALUES('runroot', ?)", (runroot,))
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
 def _check_root(root: str, path: str) -> None:
