@@ -44,6 +44,8 @@ IMAGE: dict[str, Entry] = {
     "inspect": ("commands_image", "IMAGE_INSPECT", "Show all about images, as JSON"),
     "load": ("commands_image", "LOAD", "Load images from an archive or an OCI layout"),
     "pull": ("commands_registry", "PULL", "Download an image from a registry"),
+    "save": ("commands_image", "SAVE", "Write images into an archive"),
+    "import": ("commands_image", "IMPORT", "Make an image of a root filesystem in a tar"),
 }
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
@@ -70,6 +72,8 @@ ROOT: dict[str, Entry] = {
     "container": ("commands", "CONTAINER", "Manage containers"),
     "image": ("commands", "IMAGE", "Manage images"),
     "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
+    "save": IMAGE["save"],
+    "import": IMAGE["import"],
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
 IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
@@ -77,15 +81,15 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
-    "cp", "import", "login",
+    "cp", "login",
     "logout", "manifest", "network", "node", "plugin", "push",
-    "save", "search", "secret", "service", "stack",
+    "search", "secret", "service", "stack",
     "swarm", "trust", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
     "attach", "cp",
 )  # fmt: skip
-IMAGE_LATER = ("build", "import", "push", "save")
+IMAGE_LATER = ("build", "push")
 SYSTEM_LATER = ("df", "dial-stdio", "prune", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.

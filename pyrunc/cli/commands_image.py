@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..oci.reference import parse_full
 from . import output
 from .commands import UNLIMITED, Call, Command
@@ -17,6 +17,40 @@ if TYPE_CHECKING:
     from .option_table import Row
 
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
+
+
+def save(call: Call) -> int:
+    """Write images into an archive, a layout, or stdout."""
+    from ..engine.save import STDOUT, parse_target
+    from ..engine.save import save as save_images
+
+    place, kind = call.text("output"), call.text("format")
+    if not place and os.isatty(1):
+        raise InvalidInput(
+            "cowardly refusing to save to a terminal. Use the -o flag or redirect",
+            where="--output",
+        )
+    if not place and kind in ("oci-dir", "docker-dir"):
+        raise InvalidInput(f"--format {kind} needs -o DIRECTORY", where="--format")
+    target = parse_target(place or STDOUT, kind)
+    save_images(call.engine().paths, call.operands, target, platform=call.text("platform"))
+    return 0
+
+
+def import_(call: Call) -> int:
+    """Make an image of one layer from a tar of a root filesystem."""
+    from ..engine.import_image import import_image
+
+    image_id = import_image(
+        call.engine().paths,
+        call.operands[0],
+        name=call.operands[1] if len(call.operands) > 1 else "",
+        changes=call.texts("change"),
+        message=call.text("message"),
+        platform=call.text("platform"),
+    )
+    output.line(image_id)
+    return 0
 
 
 def load(call: Call) -> int:
@@ -32,7 +66,11 @@ def load(call: Call) -> int:
         )
     quiet = call.is_on("quiet")
     tell = (lambda _text: None) if quiet else output.note
-    for name in load_images(call.engine().paths, source or 0, tell=tell):
+    platforms = call.texts("platform")
+    if len(platforms) > 1:
+        raise Unsupported("more than one --platform is not supported yet", feature="--platform")
+    platform = platforms[0] if platforms else None
+    for name in load_images(call.engine().paths, source or 0, platform=platform, tell=tell):
         is_id = name.startswith("sha256:")
         shown = name if is_id else parse_full(name).familiar()
         output.line(f"Loaded image{' ID' if is_id else ''}: {shown}")
@@ -50,15 +88,47 @@ IMAGE_INSPECT = Command(
     complete=complete_images,
 )
 
+SAVE = Command(
+    "save",
+    save,
+    rows=(
+        ("output", "o", VALUE, "FILE", "", "Write there, not to stdout; or oci:DIR, dir:DIR …"),
+        ("format", "", VALUE, "FORMAT", "", "docker-archive, oci-archive, oci-dir, docker-dir"),
+        ("platform", "", VALUE, "OS/ARCH", "", "Refuse images for another platform"),
+        _HELP,
+    ),
+    usage="IMAGE [IMAGE...]",
+    counts=(1, UNLIMITED),
+    about="Write images into an archive that docker, podman and skopeo read.\n\n"
+    "It is an OCI layout and a docker-archive at once, of the blobs as they came in.  A name "
+    "without a tag means all its tags.",
+    complete=complete_images,
+)
+
+IMPORT = Command(
+    "import",
+    import_,
+    rows=(
+        ("change", "c", LIST, "INSTRUCTION", "", "Apply a Dockerfile instruction, as CMD or ENV"),
+        ("message", "m", VALUE, "TEXT", "", "A comment, for its history"),
+        ("platform", "", VALUE, "OS/ARCH", "", "What it runs on; this machine's if not given"),
+        _HELP,
+    ),
+    usage="FILE|URL|- [REPOSITORY[:TAG]]",
+    counts=(1, 2),
+    about="Make an image of a root filesystem in a tar, as `export` writes it.\n\n"
+    "Plain or compressed (gzip, bzip2, xz, zstd).  Prints its ID.",
+)
+
 LOAD = Command(
     "load",
     load,
     rows=(
         ("input", "i", VALUE, "FILE", "", "An archive or an OCI layout directory, not stdin"),
+        ("platform", "", LIST, "OS/ARCH", "", "Which image of an index"),
         ("quiet", "q", FLAG, "", "", "No progress"),
         _HELP,
     ),
-    later={"platform": ("", LIST)},
     counts=(0, 0),
     about="Load images from an archive that docker, podman or skopeo saved.\n\n"
     "docker-archive and oci-archive, plain or compressed (gzip, bzip2, xz, zstd), or the directory "

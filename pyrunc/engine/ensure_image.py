@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import NotFound
+from ..errors import InvalidInput, NotFound
 from ..storage import images
 
 TYPE_CHECKING = False
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .run_options import RunOptions
 
+_PLACES = ("docker-archive:", "oci-archive:", "oci:", "dir:")
 EMBEDDED_IMAGE = "docker.io/library/hello:latest"
 
 
@@ -24,6 +25,8 @@ def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], obje
     The image embedded in the package is loaded when that is meant.
     Raises: NotFound with docker's words for `--pull never`; as pull.pull.
     """
+    if options.image.startswith(_PLACES) and (image := _from_place(engine, options.image)):
+        return image
     is_always = options.pull == "always"
     try:
         found = images.resolve(engine.paths, options.image)
@@ -54,3 +57,22 @@ def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) ->
     is_terminal = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
     progress = Progress(tell, is_terminal=is_terminal, is_quiet=options.quiet)
     pull(engine.paths, options.image, Access(os.environ, tell=tell), progress)
+
+
+def _from_place(engine: Engine, word: str) -> ImageRecord | None:
+    """Load the image that "oci:DIRECTORY" and its like name; None if an image is called so."""
+    from ..oci.reference import parse_full
+    from ..oci.transports import parse_place
+    from .load import load_images
+
+    if parse_place(word, os.path.exists) is None:
+        return None
+    loaded = load_images(engine.paths, word)
+    if len(loaded) > 1:
+        names = ", ".join(parse_full(name).familiar() for one in loaded for name in one.names)
+        raise InvalidInput(
+            f"cannot tell which image of {word!r} is meant: {names}",
+            subject=word,
+            hint="say it behind one more colon, or use one of the names, which are loaded now",
+        )
+    return images.resolve(engine.paths, loaded[0].id)

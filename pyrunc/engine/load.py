@@ -19,6 +19,7 @@ from ..oci.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from ..oci.platform import host_platform, parse_platform
 from ..oci.record import Record
 from ..oci.reference import parse_full
+from ..oci.transports import split_place
 from ..storage import collect, images
 from ..storage.layers import Blob, Incoming, Stored, effective
 from ..storage.tar_apply import Limits
@@ -56,9 +57,9 @@ def load(
 ) -> list[str]:
     """Load all images of an archive, or the one that "oci:DIRECTORY:REFERENCE" names.
 
-    `source` is a path ("oci:", "oci-archive:" and "docker-archive:" may stand before it), or an
-    open file.  `platform` chooses from an index; the host's is the default.  `tell` gets docker's
-    remark on a name that leaves another image.
+    `source` is an open file, or a path, with a transport before it or not (oci/transports).
+    `platform` chooses from an index; the host's is the default.  `tell` gets docker's remark on a
+    name that leaves another image.
     Returns: full references, and the ID of each image that has no name.
     Raises: PyruncError; then nothing of the archive is in the store, nor on disk.
     """
@@ -191,13 +192,8 @@ def manifest_document(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -
 def _split(source: str | int | IO[bytes]) -> tuple[str | int, str]:
     if not isinstance(source, str):
         return (source if isinstance(source, int) else source.fileno()), ""
-    for transport in ("docker-archive:", "oci-archive:"):
-        if source.startswith(transport):
-            return source.removeprefix(transport), ""
-    if not source.startswith("oci:"):
-        return source, ""
-    path, _, reference = source.removeprefix("oci:").partition(":")
-    return path, reference
+    place = split_place(source, os.path.exists)
+    return (place.path, place.reference) if place else (source, "")
 
 
 def _worded(error: OSError, place: str | int) -> PyruncError:

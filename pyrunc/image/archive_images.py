@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
+_BLOBS = "blobs/sha256/"
 _INDEX_DEPTH = 2
 _INDEX_FILE_LIMIT_BYTES = 64 << 20
 _IMAGES_LIMIT = 1000
@@ -77,9 +78,12 @@ def read_images(archive: Archive, wanted: Platform, reference: str = "") -> list
     Checks every document and counts layers; contents are checked by whoever reads them.
     Raises: InvalidInput, IntegrityError, NotFound.
     """
-    if archive.member("manifest.json") is not None and not reference:
-        return _docker_images(archive)
-    if archive.member("index.json") is None:
+    has_index = archive.member("index.json") is not None
+    if archive.member("version") is not None and not has_index:
+        return [_directory_image(archive)]
+    if archive.member("manifest.json") is not None and not (reference and has_index):
+        return _named_images(_docker_images(archive), reference, archive)
+    if not has_index:
         raise NotFound(
             f"cannot find an image in {archive.subject}: neither manifest.json nor index.json is"
             " there",
@@ -101,7 +105,53 @@ def _docker_images(archive: Archive) -> list[ImageSource]:
     entries = convert(value, list[_DockerImage], subject)
     if not entries or len(entries) > _IMAGES_LIMIT:
         raise InvalidInput(f"cannot read {subject}: it lists {len(entries)} images")
-    return [_docker_image(archive, entry) for entry in entries]
+    manifests = _manifests_beside(archive)
+    return [_as_it_was(_docker_image(archive, entry), manifests) for entry in entries]
+
+
+def _manifests_beside(archive: Archive) -> dict[str, tuple[bytes, str, Manifest]]:
+    """Return the manifests of the OCI layout in the same archive, by their config's digest.
+
+    manifest.json decides what is loaded: what can't be read here is left out.
+    """
+    found: dict[str, tuple[bytes, str, Manifest]] = {}
+    if archive.member("index.json") is None:
+        return found
+    raw = read_member(archive, "index.json", _INDEX_FILE_LIMIT_BYTES)
+    value = document.load_object(raw, "index.json", limit_bytes=_INDEX_FILE_LIMIT_BYTES)
+    for one in convert(value, Index, "index.json").manifests[:_IMAGES_LIMIT]:
+        try:
+            raw = _blob(archive, one, document.MANIFEST_LIMIT_BYTES)
+            manifest = read_manifest_or_index(raw, f"manifest {one.digest}", one.media_type)
+        except (NotFound, InvalidInput, IntegrityError):
+            continue
+        if isinstance(manifest, Manifest):
+            found[manifest.config.digest] = (raw, manifest.media_type or one.media_type, manifest)
+    return found
+
+
+def _as_it_was(
+    image: ImageSource, manifests: dict[str, tuple[bytes, str, Manifest]]
+) -> ImageSource:
+    """Give an image the manifest that the archive has for it, so that its digest stays."""
+    raw, media_type, manifest = manifests.get(config_digest(image.raw_config), (b"", "", None))
+    digests = [layer.digest for layer in image.layers]
+    if manifest is None or [layer.digest for layer in manifest.layers] != digests:
+        return image
+    return image.replace(raw_manifest=raw, manifest_type=media_type)
+
+
+def _named_images(images: list[ImageSource], reference: str, archive: Archive) -> list[ImageSource]:
+    """Return all images, or the one that is called so, under that name alone."""
+    if not reference:
+        return images
+    full = parse_reference(reference).full()
+    for image in images:
+        if full in image.names:
+            return [image.replace(names=(full,))]
+    raise NotFound(
+        f"cannot find image {reference!r} in {archive.subject}", kind="image", name=reference
+    )
 
 
 def _docker_image(archive: Archive, entry: _DockerImage) -> ImageSource:
@@ -144,6 +194,19 @@ def _matching_diff_ids(config: ImageConfig, count: int, subject: str) -> list[st
             actual=str(len(diff_ids)),
         )
     return diff_ids
+
+
+# -- skopeo's dir: -------------------------------------------------------------------------------
+
+
+def _directory_image(archive: Archive) -> ImageSource:
+    """Return the only image: a manifest, and blobs that are called as their digests."""
+    subject = f"manifest.json of {archive.subject}"
+    raw = read_member(archive, "manifest.json", document.MANIFEST_LIMIT_BYTES)
+    manifest = read_manifest_or_index(raw, subject)
+    if isinstance(manifest, Index):
+        raise InvalidInput(f"cannot read {subject}: an index in a dir: is not supported")
+    return _image(archive, manifest, raw, "", folder="")
 
 
 # -- OCI image-layout --------------------------------------------------------------------------
@@ -201,11 +264,20 @@ def _named(
         for descriptor in descriptors:
             annotations = descriptor.annotations or {}
             words = (annotations.get(REF_NAME), annotations.get(CONTAINERD_NAME))
-            if reference in words or reference.removeprefix("@") == descriptor.digest:
+            is_named = reference in words or _full(reference) in words
+            if is_named or reference.removeprefix("@") == descriptor.digest:
                 return descriptors
     raise NotFound(
         f"cannot find image {reference!r} in {archive.subject}", kind="image", name=reference
     )
+
+
+def _full(reference: str) -> str:
+    """Return the full form of a name, "" for what is none."""
+    try:
+        return parse_reference(reference).full()
+    except InvalidInput:
+        return ""
 
 
 def _with_name(image: ImageSource, name: str) -> ImageSource:
@@ -245,9 +317,10 @@ def _choose(descriptors: list[Descriptor], wanted: Platform, subject: str) -> De
     return min(ranked, key=lambda pair: pair[0])[1]
 
 
-def _blob(archive: Archive, descriptor: Descriptor, limit_bytes: int) -> bytes:
-    hexadecimal = sha256_hex(descriptor.digest)
-    raw = read_member(archive, f"blobs/sha256/{hexadecimal}", limit_bytes)
+def _blob(
+    archive: Archive, descriptor: Descriptor, limit_bytes: int, folder: str = _BLOBS
+) -> bytes:
+    raw = read_member(archive, f"{folder}{sha256_hex(descriptor.digest)}", limit_bytes)
     return verify(raw, descriptor.digest, descriptor.size, f"blob {descriptor.digest}")
 
 
@@ -266,14 +339,16 @@ def _layout_image(
     return _image(archive, manifest, raw, descriptor.media_type)
 
 
-def _image(archive: Archive, manifest: Manifest, raw: bytes, media_type: str) -> ImageSource:
+def _image(
+    archive: Archive, manifest: Manifest, raw: bytes, media_type: str, folder: str = _BLOBS
+) -> ImageSource:
     subject = f"config {manifest.config.digest} of {archive.subject}"
-    raw_config = _blob(archive, manifest.config, document.CONFIG_LIMIT_BYTES)
+    raw_config = _blob(archive, manifest.config, document.CONFIG_LIMIT_BYTES, folder)
     config = read_image_config(raw_config, subject)
     layers: list[LayerSource] = []
     diff_ids = _matching_diff_ids(config, len(manifest.layers), subject)
     for descriptor, diff_id in zip(manifest.layers, diff_ids, strict=True):
-        name = f"blobs/sha256/{sha256_hex(descriptor.digest)}"
+        name = f"{folder}{sha256_hex(descriptor.digest)}"
         member = archive.member(name)
         if member is None:
             raise NotFound(
