@@ -44,6 +44,7 @@ IMAGE: dict[str, Entry] = {
     "inspect": ("commands_image", "IMAGE_INSPECT", "Show all about images, as JSON"),
     "load": ("commands_image", "LOAD", "Load images from an archive or an OCI layout"),
     "pull": ("commands_registry", "PULL", "Download an image from a registry"),
+    "push": ("commands_registry", "PUSH", "Upload an image to a registry"),
     "save": ("commands_image", "SAVE", "Write images into an archive"),
     "import": ("commands_image", "IMPORT", "Make an image of a root filesystem in a tar"),
 }
@@ -63,8 +64,11 @@ ROOT: dict[str, Entry] = {
     **{name: CONTAINER[name] for name in ("top", "stats", "port", "update")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
-    **{name: IMAGE[name] for name in ("load", "history", "tag", "pull")},
+    **{name: IMAGE[name] for name in ("load", "history", "tag", "pull", "push")},
     "rmi": IMAGE["rm"],
+    "login": ("commands_login", "LOGIN", "Log in to a registry"),
+    "logout": ("commands_login", "LOGOUT", "Log out from a registry"),
+    "search": ("commands_login", "SEARCH", "Search a registry for images"),
     "events": SYSTEM["events"],
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
@@ -81,15 +85,15 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
-    "cp", "login",
-    "logout", "manifest", "network", "node", "plugin", "push",
-    "search", "secret", "service", "stack",
+    "cp",
+    "manifest", "network", "node", "plugin",
+    "secret", "service", "stack",
     "swarm", "trust", "volume",
 )  # fmt: skip
 CONTAINER_LATER = (
     "attach", "cp",
 )  # fmt: skip
-IMAGE_LATER = ("build", "push")
+IMAGE_LATER = ("build",)
 SYSTEM_LATER = ("df", "dial-stdio", "prune", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.

@@ -75,6 +75,26 @@ def pull(call: Call) -> int:
     return 0
 
 
+def push(call: Call) -> int:
+    """Push an image, or all tags of a repository."""
+    from ..engine import push as engine_push
+
+    word = call.operands[0].removeprefix("docker://")
+    is_quiet, paths = call.is_on("quiet"), call.engine().paths
+    reference = parse_full(word)
+    if call.is_on("all-tags"):
+        engine_push.push_all_tags(paths, word, make_access(call), _progress(is_quiet))
+        if is_quiet:
+            output.line(reference.full())
+        return 0
+    if not reference.tag and not reference.digest and not is_quiet:
+        output.line("Using default tag: latest")
+    pushed = engine_push.push(paths, word, make_access(call), _progress(is_quiet))
+    if is_quiet:
+        output.line(pushed.name)
+    return 0
+
+
 def _load(call: Call, word: str) -> int:
     from ..engine.load import load
 
@@ -108,5 +128,23 @@ PULL = Command(
     about="Download an image from a registry.\n\n"
     "A name without a host is Docker Hub's.  What was downloaded of a layer stays when the pull "
     "ends early, and the next one goes on from there.",
+    complete=complete_images,
+)
+
+PUSH = Command(
+    "push",
+    push,
+    rows=(
+        ("all-tags", "a", FLAG, "", "", "All tags of the repository"),
+        ("quiet", "q", FLAG, "", "", "No progress, only the name"),
+        *ACCESS_ROWS,
+        _HELP,
+    ),
+    later={"disable-content-trust": ("", FLAG), "platform": ("", VALUE)},
+    usage="NAME[:TAG]",
+    counts=(1, 1),
+    about="Upload an image to a registry.\n\n"
+    "What was pulled goes out byte by byte as it came.  What the registry has already is not sent; "
+    "an upload that broke goes on where it was.",
     complete=complete_images,
 )

@@ -16,7 +16,7 @@ from ..oci import document
 from ..oci.digest import parse_digest
 from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, convert
 from ..oci.record import Record
-from .endpoints import PULL, Endpoint
+from .endpoints import PULL, PUSH, Endpoint
 from .registry_errors import error_codes, error_text
 from .transport import origin, shown
 from .verified_reader import verify
@@ -55,7 +55,8 @@ class Repository:
         self.access = access
         self.transport = access.transport
         self._endpoints = access.endpoints(reference, capability)
-        self.scopes = (f"repository:{self._endpoints[-1].repository}:{capability}",)
+        actions = "pull,push" if capability == PUSH else "pull"
+        self.scopes = (f"repository:{self._endpoints[-1].repository}:{actions}",)
 
     # -- manifests ---------------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class Session:
         headers: dict[str, str] | None = None,
         body: Body = None,
         is_repeatable: bool | None = None,
+        read_seconds: float | None = None,
     ) -> Response:
         """Send one request, with credentials once they are asked for.
 
@@ -114,6 +115,7 @@ class Session:
                     if is_repeatable is None
                     else is_repeatable,
                     may_be_plain=self.is_insecure,
+                    read_seconds=read_seconds,
                 )
             )
             # Security: only the registry itself may ask; a redirect's host gets nothing.

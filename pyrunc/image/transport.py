@@ -52,6 +52,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = frozenset({"GET", "HEAD"})
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _POOL_SIZE = 8
+_BLOCK_BYTES = 256 << 10
 
 
 class Patience(Record):
@@ -82,6 +83,7 @@ class Request(Record):
     body: Body = None
     is_repeatable: bool = True  # whether a lost answer may be asked for again
     may_be_plain: bool = False  # whether a redirect may lead to http
+    read_seconds: float | None = None  # where more patience is due
 
 
 class Transport:
@@ -230,7 +232,10 @@ class Transport:
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(self.patience.connect_seconds, self.patience.read_seconds),
+                timeout=urllib3.Timeout(
+                    self.patience.connect_seconds,
+                    request.read_seconds or self.patience.read_seconds,
+                ),
             )
         except (HTTPError, HTTPException, OSError, UnicodeError) as error:
             self._check_cancelled()
@@ -255,7 +260,9 @@ class Transport:
                         proxy_headers=self._proxies.headers(proxy),
                     )  # fmt: skip
                 else:
-                    pool = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=context)
+                    pool = urllib3.PoolManager(
+                        maxsize=_POOL_SIZE, ssl_context=context, blocksize=_BLOCK_BYTES
+                    )
                 self._pools[tls, proxy] = pool
         return pool
 

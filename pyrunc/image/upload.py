@@ -1,0 +1,377 @@
+"""How does a blob get into a registry, over a line that breaks?
+
+HEAD, then a mount from a repository beside it, then an upload in chunks.  Where the upload is and
+how far it came is written down, so that the next command goes on with it.
+Source: distribution-spec 1.1, "Pushing blobs", "Pushing manifests".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin
+
+from ..errors import AuthRequired, IntegrityError, Interrupted, InvalidInput, RegistryError
+from ..oci import document
+from ..oci.record import Record
+from .registry_errors import error_codes, error_text
+from .transport import check_url, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .registry import Repository
+    from .transport import Body, Response
+
+# A registry that takes an upload apart on its side may need minutes for its end.
+ANSWER_SECONDS = 900.0
+CHUNK_BYTES = 64 << 20
+_WHOLE_BYTES = 1 << 20  # below that one request is enough
+_STATE_LIMIT_BYTES = 1 << 16
+
+
+class BlobFile(Record):
+    """A blob to push, as a file; `notes` is the path of what has to outlive this command."""
+
+    digest: str
+    size: int
+    path: str
+    notes: str = ""
+
+
+class _Lost(Exception):
+    """The registry does not know the upload any more."""
+
+
+class Uploader:
+    """Pushes to one repository; threads share it."""
+
+    def __init__(self, repository: Repository, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        """Take a repository that was made for PUSH."""
+        self._repository = repository
+        self._transport = repository.transport
+        self._chunk_bytes = chunk_bytes
+        self._path = repository.origin().repository
+
+    def has_blob(self, digest: str) -> bool:
+        """Tell whether the repository has a blob.  Raises: AuthRequired, RegistryError."""
+        response = self._send("HEAD", f"blobs/{digest}")
+        self._transport.close(response)
+        if response.status in (401, 403):
+            raise self._denied(response.status, "requested access to the resource is denied")
+        return response.status in (200, 307)
+
+    def push_blob(
+        self, blob: BlobFile, *, mounts: tuple[str, ...] = (), tell: Callable[[int], object]
+    ) -> str:
+        """Bring a blob into the repository if it is not there.
+
+        `mounts` are repositories of the same registry that may have it.
+        Returns: "", the repository it was mounted from, or "pushed".
+        """
+        if self.has_blob(blob.digest):
+            return ""
+        for other in mounts:
+            if self._mount(blob.digest, other):
+                return other
+        for attempt in range(self._transport.patience.tries):
+            try:
+                self._upload(blob, tell)
+            except _Lost as lost:
+                self._forget(blob)
+                if attempt + 1 == self._transport.patience.tries:
+                    raise RegistryError(
+                        f"cannot push blob {blob.digest}: the registry loses the upload: {lost}",
+                        url=shown(self._url("blobs/uploads/")),
+                    ) from lost
+                continue
+            self._forget(blob)
+            return "pushed"
+        raise AssertionError("no tries at all")
+
+    def push_manifest(self, raw: bytes, media_type: str, word: str, digest: str) -> str:
+        """Put a manifest under a tag or its digest; returns OCI-Subject, "" if there is none.
+
+        Raises: IntegrityError if the registry says that it has other bytes.
+        """
+        response = self._send(
+            "PUT",
+            f"manifests/{word}",
+            headers={"Content-Type": media_type},
+            body=raw,
+            is_repeatable=True,
+        )
+        if response.status not in (200, 201, 202):
+            self._refuse(response, f"manifest {word}")
+        said = response.headers.get("Docker-Content-Digest", "")
+        subject = response.headers.get("OCI-Subject", "")
+        self._transport.finish(response)
+        if said.startswith("sha256:") and said != digest:
+            raise IntegrityError(
+                f"cannot trust the push of {word}: the registry says that its digest is {said}, not"
+                f" {digest}",
+                expected=digest,
+                actual=said,
+                subject=word,
+            )
+        return subject
+
+    # -- one blob --------------------------------------------------------------------------------
+
+    def _mount(self, digest: str, other: str) -> bool:
+        path = f"blobs/uploads/?mount={quote(digest, safe=':')}&from={quote(other, safe='/')}"
+        try:
+            response = self._send("POST", path, more=(f"repository:{other}:pull",), body=b"")
+        except AuthRequired:
+            return False
+        location = response.headers.get("Location", "")
+        self._transport.finish(response)
+        if response.status == 202 and location:
+            # It does not want to: leave no upload behind.
+            with contextlib.suppress(RegistryError):
+                self._transport.finish(self._send("DELETE", "", url=self._absolute(location)))
+        return response.status == 201
+
+    def _upload(self, blob: BlobFile, tell: Callable[[int], object]) -> None:
+        url, offset = self._resumed(blob)
+        if not url:
+            url = self._begin(blob)
+        if blob.size <= _WHOLE_BYTES and not offset:
+            self._finish(url, blob, _Part(blob, 0, blob.size, tell, self._transport.is_cancelled))
+            return
+        failures = 0
+        while offset < blob.size:
+            end = min(blob.size, offset + self._chunk_bytes)
+            try:
+                url, offset = self._chunk(url, blob, (offset, end), tell)
+                self._note(blob, url)
+                failures = 0
+            except RegistryError as error:
+                if isinstance(error, AuthRequired) or error.status is not None:
+                    raise
+                failures += 1
+                if failures >= self._transport.patience.tries:
+                    raise
+                self._transport.pause(failures - 1, url)
+                url, offset = self._status(url)
+        self._finish(url, blob, None)
+
+    def _begin(self, blob: BlobFile) -> str:
+        response = self._send("POST", "blobs/uploads/", body=b"")
+        if response.status != 202:
+            self._refuse(response, f"blob {blob.digest}")
+        least = response.headers.get("OCI-Chunk-Min-Length", "")
+        if least.isascii() and least.isdigit():
+            self._chunk_bytes = max(self._chunk_bytes, int(least[:12]))
+        self._transport.finish(response)
+        url = self._location(response)
+        if blob.size > _WHOLE_BYTES:
+            self._note(blob, url)
+        return url
+
+    def _chunk(
+        self, url: str, blob: BlobFile, span: tuple[int, int], tell: Callable[[int], object]
+    ) -> tuple[str, int]:
+        """Send one chunk; returns where the next one goes, and its offset."""
+        start, end = span
+        response = self._send(
+            "PATCH",
+            "",
+            url=url,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(end - start),
+                "Content-Range": f"{start}-{end - 1}",
+            },
+            body=lambda: _Part(blob, start, end, tell, self._transport.is_cancelled),
+            is_repeatable=False,
+        )
+        if response.status == 416:
+            self._transport.finish(response)
+            return self._status(url)
+        if response.status == 404:
+            self._transport.finish(response)
+            raise _Lost("404")
+        if response.status not in (201, 202, 204):
+            self._refuse(response, f"blob {blob.digest}")
+        self._transport.finish(response)
+        return self._location(response), _end_of_range(response, end)
+
+    def _status(self, url: str) -> tuple[str, int]:
+        """Ask how far an upload came."""
+        response = self._send("GET", "", url=url)
+        self._transport.finish(response)
+        if response.status not in (200, 202, 204):
+            raise _Lost(str(response.status))
+        location = response.headers.get("Location", "")
+        return (self._absolute(location) if location else url), _end_of_range(response, 0)
+
+    def _finish(self, url: str, blob: BlobFile, whole: _Part | None) -> None:
+        joint = "&" if "?" in url else "?"
+        headers = {"Content-Type": "application/octet-stream"}
+        body: Body = b""
+        if whole is not None:
+            headers["Content-Length"] = str(blob.size)
+            body = whole.again
+        response = self._send(
+            "PUT",
+            "",
+            url=f"{url}{joint}digest={quote(blob.digest, safe=':')}",
+            headers=headers,
+            body=body,
+            is_repeatable=whole is None,
+        )
+        if response.status == 404:
+            self._transport.finish(response)
+            raise _Lost("404")
+        if response.status not in (201, 204):
+            self._refuse(response, f"blob {blob.digest}")
+        self._transport.finish(response)
+
+    # -- what outlives this command --------------------------------------------------------------
+
+    def _note(self, blob: BlobFile, url: str) -> None:
+        if not blob.notes:
+            return
+        os.makedirs(os.path.dirname(blob.notes), 0o700, exist_ok=True)
+        fresh = f"{blob.notes}.new"
+        # Security: an upload's URL may hold a secret of the registry's.
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(document.dump({"url": url, "digest": blob.digest}))
+        os.replace(fresh, blob.notes)
+
+    def _resumed(self, blob: BlobFile) -> tuple[str, int]:
+        """Return the upload of an earlier command, and how far it came."""
+        if not blob.notes:
+            return "", 0
+        try:
+            with open(blob.notes, "rb") as file:
+                noted = document.load_object(file.read(_STATE_LIMIT_BYTES), blob.notes)
+            url = str(noted.get("url") or "")
+            if noted.get("digest") != blob.digest or not url:
+                return "", 0
+            url, offset = self._status(check_url(url))
+        except Interrupted:
+            raise
+        except (FileNotFoundError, InvalidInput, RegistryError, _Lost):
+            return "", 0
+        return (url, offset) if 0 < offset <= blob.size else ("", 0)
+
+    def _forget(self, blob: BlobFile) -> None:
+        if blob.notes:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(blob.notes)
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        url: str = "",
+        headers: dict[str, str] | None = None,
+        body: Body = None,
+        more: tuple[str, ...] = (),
+        is_repeatable: bool | None = None,
+    ) -> Response:
+        session, _ = self._repository.session()
+        return session.send(
+            method,
+            url or self._url(path),
+            scopes=self._repository.scopes + more,
+            headers=headers,
+            body=body,
+            is_repeatable=is_repeatable,
+            read_seconds=None if method in ("HEAD", "GET") else ANSWER_SECONDS,
+        )
+
+    def _url(self, path: str) -> str:
+        _, base = self._repository.session()
+        return f"{base}/{self._path}/{path}"
+
+    def _location(self, response: Response) -> str:
+        location = response.headers.get("Location", "")
+        if not location:
+            raise RegistryError(
+                "cannot push: the registry does not say where the upload goes (no Location)",
+                url=shown(str(response.url)),
+                status=response.status,
+            )
+        return self._absolute(location, str(response.url))
+
+    def _absolute(self, location: str, base: str = "") -> str:
+        return check_url(urljoin(base or self._url("blobs/uploads/"), location))
+
+    def _refuse(self, response: Response, what: str) -> None:
+        raw = self._transport.read(response)
+        words = error_text(raw) or str(response.reason or "").lower()
+        if response.status in (401, 403):
+            raise self._denied(response.status, words)
+        codes = error_codes(raw)
+        raise RegistryError(
+            f"cannot push {what} to {self._repository.reference.familiar_name()}:"
+            f" {words} ({response.status})",
+            url=shown(str(response.url)),
+            status=response.status,
+            code=codes[0] if codes else None,
+        )
+
+    def _denied(self, status: int, words: str) -> AuthRequired:
+        text = words if words.startswith(("denied", "unauthorized")) else f"denied: {words}"
+        return AuthRequired(
+            text,
+            url=shown(self._url("")),
+            status=status,
+            code="DENIED",
+            hint=f"log in with: pyrunc login {self._repository.reference.domain}",
+        )
+
+
+class _Part:
+    """A part of a blob as the body of a request."""
+
+    def __init__(
+        self,
+        blob: BlobFile,
+        start: int,
+        end: int,
+        tell: Callable[[int], object],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        self._blob = blob
+        self._start = start
+        self._at = start
+        self._end = end
+        self._tell = tell
+        self._is_cancelled = is_cancelled
+        self._fd = os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def again(self) -> _Part:
+        """Return it from its start."""
+        self._at = self._start
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        if self._is_cancelled():
+            raise Interrupted("interrupted", signal=2)
+        left = self._end - self._at
+        data = os.pread(self._fd, left if size < 0 else min(size, left), self._at)
+        self._at += len(data)
+        self._tell(self._at)
+        return data
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+def _end_of_range(response: Response, otherwise: int) -> int:
+    """Return the offset after what the registry has: Range: 0-99 is 100."""
+    said = response.headers.get("Range", "").strip().removeprefix("bytes=")
+    start, dash, end = said.partition("-")
+    if not dash or not start.isdigit() or not end.isdigit():
+        return otherwise
+    # Spec: nothing yet is "0-0" for some, which one byte would be, too.
+    return int(end) + 1 if int(end) else 0
