@@ -28,6 +28,7 @@ class CgroupLayout(Record):
     unified: str | None = None
     unified_controllers: tuple[str, ...] = ()
     unified_own: str = "/"
+    unified_options: tuple[str, ...] = ()  # of its superblock, as "nsdelegate"
 
     def shape(self) -> str:
         """Return "v1", "v2", "hybrid" or "none"."""
@@ -64,7 +65,7 @@ def parse_mountinfo(text: str, own: dict[str, str]) -> CgroupLayout:
     Source: proc_pid_mountinfo(5).
     """
     hierarchies: dict[frozenset[str], Hierarchy] = {}
-    unified: tuple[str, str] | None = None
+    unified: tuple[str, str, str] | None = None
     for line in text.splitlines():
         if " - cgroup" not in line:
             continue
@@ -72,14 +73,19 @@ def parse_mountinfo(text: str, own: dict[str, str]) -> CgroupLayout:
         fields, kind = before.split(" "), after.split(" ")
         root, mount_point = _unescape(fields[3]), _unescape(fields[4])
         if kind[0] == "cgroup2":
-            unified = unified or (mount_point, _below(own.get("", "/"), root))
+            unified = unified or (mount_point, _below(own.get("", "/"), root), kind[2])
         elif kind[0] == "cgroup":
             _add_hierarchy(hierarchies, kind[2].split(","), (root, mount_point), own)
     return CgroupLayout(
         hierarchies=tuple(hierarchies.values()),
         unified=unified[0] if unified else None,
         unified_own=unified[1] if unified else "/",
+        unified_options=_flags(unified[2]) if unified else (),
     )
+
+
+def _flags(options: str) -> tuple[str, ...]:
+    return tuple(option for option in options.split(",") if option not in ("rw", "ro"))
 
 
 # Options of a v1 mount that are no controllers.  Source: cgroups(7).

@@ -238,11 +238,14 @@ class MountPlanner:
         target, attributes = mount["destination"], options.set | options.tree_set
         layout = self.facts.cgroup
         if layout.shape() == "v2":
+            # Kernel: a mount of cgroup2 from the host's cgroup namespace sets the options of all
+            # its mounts: without systemd's nsdelegate, containers could raise their own limits.
+            kept = () if self.has_cgroup_namespace else layout.unified_options
             return Step(
                 kind="mount",
                 path="cgroup2",
                 target=target,
-                data=pack_strings(["source=cgroup"]),
+                data=pack_strings(["source=cgroup", *kept]),
                 a=attributes,
                 flags=CREATE_DIRECTORY,
             )

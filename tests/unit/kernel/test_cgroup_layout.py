@@ -17,6 +17,7 @@ def test_layout_v2_only_has_no_hierarchies() -> None:
     layout = parse_mountinfo(V2, {"": "/user.slice"})
     assert layout.shape() == "v2"
     assert (layout.unified, layout.unified_own) == ("/sys/fs/cgroup", "/user.slice")
+    assert layout.unified_options == ("nsdelegate",)
 
 
 def test_layout_hybrid_names_comounted_controllers() -> None:
