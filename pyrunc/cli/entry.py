@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BRIDGE = "pyrunc0"
 _COMPLETE = "_PYRUNC_COMPLETE"
-_PLAIN_GLOBALS = {"root", "runroot", "bridge", "bip"}
+_PLAIN_GLOBALS = {"root", "runroot", "bridge", "bip", "cgroup-manager"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -104,11 +104,13 @@ def read_hot(
 def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Engine:
     """Make the engine from global flags, else PYRUNC_ROOT, …_BRIDGE, …_BIP, else defaults.
 
-    Raises: InvalidInput for a path that is not absolute or a bridge no interface can be called.
+    Raises: InvalidInput for a path that is not absolute, a bridge no interface can be called, or a
+    cgroup manager that there is not.
     """
 
     def chosen(flag: str, default: str) -> str:
-        value = flags.get(flag) or environ.get(f"PYRUNC_{flag.upper()}") or default
+        variable = f"PYRUNC_{flag.upper().replace('-', '_')}"
+        value = flags.get(flag) or environ.get(variable) or default
         return str(value)
 
     root = _directory("--root", chosen("root", DEFAULT_ROOT))
@@ -118,10 +120,20 @@ def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.env
         c.isascii() and (c.isalnum() or c in "-_.") for c in bridge
     ):
         raise InvalidInput(f"invalid bridge name {bridge[:64]!r}", where="--bridge")
+    manager = chosen("cgroup-manager", "cgroupfs")
+    if manager not in ("cgroupfs", "systemd"):
+        raise InvalidInput(
+            f"invalid cgroup manager {manager[:64]!r}",
+            where="--cgroup-manager",
+            hint="cgroupfs or systemd",
+        )
     from ..engine.engine import Engine
 
     return Engine(
-        paths=Paths(root=root, runroot=runroot), bridge=bridge, subnet=chosen("bip", "") or None
+        paths=Paths(root=root, runroot=runroot),
+        bridge=bridge,
+        subnet=chosen("bip", "") or None,
+        cgroup_manager=manager,
     )
 
 

@@ -27,6 +27,7 @@ GLOBAL: tuple[Row, ...] = (
     ("runroot", "", VALUE, "DIR", "", "Where the state of what runs lies (PYRUNC_RUNROOT)"),
     ("bridge", "", VALUE, "NAME", "", "Bridge of the default network (PYRUNC_BRIDGE)"),
     ("bip", "", VALUE, "CIDR", "", "Address and subnet of that bridge (PYRUNC_BIP)"),
+    ("cgroup-manager", "", VALUE, "NAME", "", "cgroupfs or systemd (PYRUNC_CGROUP_MANAGER)"),
     ("debug", "D", FLAG, "", "", "Log every step; as --log-level debug"),
     ("log-level", "l", VALUE, "LEVEL", "", "debug, info, warn, error or fatal (default warn)"),
     ("config", "", VALUE, "DIR", "", "Directory of client configuration files"),
@@ -85,6 +86,7 @@ RUN: tuple[Row, ...] = (
     ("device", "", LIST, "SRC[:DST][:rwm]", "File", "Add a device of the host"),
     ("shm-size", "", VALUE, "SIZE", "File", "Size of /dev/shm (default 64m)"),
     *LIMITS,
+    ("cgroup-parent", "", VALUE, "PARENT", "Limit", "Cgroup to be made in: a path or NAME.slice"),
     ("ulimit", "", LIST, "NAME=SOFT[:HARD]", "Limit", "Resource limit, as nofile=1024:4096"),
     ("cap-add", "", LIST, "CAPABILITY", "Privilege", "Add a Linux capability, or ALL"),
     ("cap-drop", "", LIST, "CAPABILITY", "Privilege", "Drop a Linux capability, or ALL"),
@@ -140,7 +142,7 @@ EXEC_LATER = {"detach-keys": ("", VALUE)}
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
     "annotation": ("", LIST), "attach": ("a", LIST),
-    "blkio-weight-device": ("", LIST), "cgroup-parent": ("", VALUE), "cgroupns": ("", VALUE),
+    "blkio-weight-device": ("", LIST), "cgroupns": ("", VALUE),
     "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE),
     "detach-keys": ("", VALUE), "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
     "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),

@@ -20,7 +20,7 @@ from ..runtime.plan_context import LaunchContext
 from ..storage import containers, images, overlay
 from ..storage.atomic import make_directory, remove_tree
 from ..storage.database import Transaction
-from . import host_files, inspect_document, journal, spec_builder
+from . import cgroup_parent, host_files, inspect_document, journal, spec_builder
 from .container_user import resolve_user
 from .names import random_name
 from .undo import Undo
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..network.networks import Network
     from ..oci.image_record import ImageRecord
     from ..oci.network_messages import NetworkMessages
+    from ..runtime.cgroup_systemd import ScopeDriver
     from ..storage.containers import ContainerRow
     from .engine import Engine
     from .run_options import RunOptions
@@ -62,6 +63,7 @@ class Container:
     spec: dict[str, Any]
     facts: HostFacts
     filter: seccomp.Filter | None
+    scope: ScopeDriver | None  # what has systemd make the cgroups; None: the launcher does
     plan: LaunchPlan
     terminal_size: tuple[int, int]
     rootfs_fd: int
@@ -79,7 +81,7 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
         from .log_sink import check
 
         check(options.log)
-    container = _container(engine, image, options)
+    container = _container(engine, image, cgroup_parent.with_manager(engine, options))
     try:
         with tracer.step("reserve-name", options.name or ""):
             _reserve_name(container)
@@ -238,7 +240,7 @@ def _mount_rootfs(container: Container) -> None:
 def _write_spec(container: Container) -> None:
     options, row = container.options, container.row
     bundle = container.engine.paths.bundle(row.id)
-    container.facts = probe(spec_builder.cgroup_path(row.id))
+    container.facts = probe(cgroup_parent.cgroups_path(options, row.id))
     hostname = host_files.container_hostname(options, row.id)
     endpoint = container.endpoint
     container.filter = _load_filter(container)
@@ -280,6 +282,8 @@ def _write_config(path: str, content: bytes) -> None:
 
 def _compile(container: Container) -> None:
     engine, row, options = container.engine, container.row, container.options
+    scope = cgroup_parent.driver(container.spec, row.id, container.facts.cgroup)
+    container.scope = scope
     context = LaunchContext(
         container_id=row.id,
         bundle=engine.paths.bundle(row.id),
@@ -289,6 +293,8 @@ def _compile(container: Container) -> None:
         use_init=options.init,
         terminal_rows=container.terminal_size[0],
         terminal_columns=container.terminal_size[1],
+        scope_unit=scope.unit if scope else "",
+        scope_cgroup=scope.cgroup if scope else "",
     )
     container.plan = compile_plan(container.spec, container.facts, context)
 

@@ -22,6 +22,7 @@ class Engine(Record):
     paths: Paths
     bridge: str = DEFAULT_BRIDGE
     subnet: str | None = None
+    cgroup_manager: str = "cgroupfs"  # or "systemd": who makes the cgroups of new containers
 
     def database(self) -> Connection:
         """Open the database (see storage.database.open_database)."""

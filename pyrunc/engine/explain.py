@@ -20,6 +20,7 @@ from ..runtime.plan import compile_plan
 from ..runtime.plan_context import LaunchContext
 from ..storage import images, overlay
 from . import host_files, spec_builder
+from .cgroup_parent import cgroups_path, is_slice, with_manager
 from .container_user import ContainerUser, resolve_number, resolve_user_in
 from .ensure_image import EMBEDDED_IMAGE
 
@@ -44,7 +45,8 @@ def explain(engine: Engine, options: RunOptions, form: str) -> str:
     Raises: NotFound; KernelError EACCES for a store that only root may read; what `run` raises for
     bad flags.
     """
-    facts = probe(spec_builder.cgroup_path(PLACEHOLDER_ID))
+    options = with_manager(engine, options)
+    facts = probe(cgroups_path(options, PLACEHOLDER_ID))
     spec, program = _spec(engine, options, facts)
     if form == "oci":
         return document.dump(spec, indent=2).decode()
@@ -91,6 +93,11 @@ def _plan(
     spec: dict[str, Any],
     program: bytes | None,
 ) -> LaunchPlan:
+    scope = None
+    if is_slice(options.cgroup_parent):
+        from ..runtime.cgroup_systemd import scope_of
+
+        scope = scope_of(cgroups_path(options, PLACEHOLDER_ID), PLACEHOLDER_ID)
     context = LaunchContext(
         container_id=PLACEHOLDER_ID,
         bundle=engine.paths.bundle(PLACEHOLDER_ID),
@@ -98,6 +105,8 @@ def _plan(
         seccomp_program=program,
         network=preview() if options.network == "bridge" else None,
         use_init=options.init,
+        scope_unit=scope.unit if scope else "",
+        scope_cgroup=scope.cgroup if scope else "",
     )
     return compile_plan(spec, facts, context)
 

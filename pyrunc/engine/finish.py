@@ -46,7 +46,7 @@ def release(engine: Engine, connection: Connection, row: ContainerRow) -> None:
 
     The end of its life is in the journal then.
     """
-    end_processes(tuple(row.document.get("cgroups", ())))
+    end_processes(tuple(row.document.get("cgroups", ())), row.document.get("scope", ""))
     ended = containers.last_exit(engine.paths, row)
     with Transaction(connection):
         if ended is not None:
@@ -54,12 +54,20 @@ def release(engine: Engine, connection: Connection, row: ContainerRow) -> None:
         network_attach.detach(connection, row.id)
 
 
-def end_processes(cgroups: tuple[str, ...]) -> None:
-    """Kill whatever runs in these cgroups and remove them; usually the monitor already has."""
+def end_processes(cgroups: tuple[str, ...], scope: str = "") -> None:
+    """Kill whatever runs in these cgroups and remove them; usually the monitor already has.
+
+    Kernel: that a cgroup emptied is not told any more once it is removed; so the scope, where there
+    is one, is stopped behind it.
+    """
     if any(os.path.isdir(directory) for directory in cgroups):
         known = cgroup.cgroup_of(cgroups)
         cgroup.kill_all(known)
         cgroup.remove(known)
+    if scope:
+        from ..runtime.cgroup_systemd import stop_scope
+
+        stop_scope(scope)
 
 
 def record_lost_end(engine: Engine, row: ContainerRow) -> None:

@@ -39,7 +39,7 @@ def info(engine: Engine) -> dict[str, Any]:
             ["Backing Filesystem", _filesystem_of(engine.paths.root)],
             ["Layers by descriptor", str(facts.kernel >= (6, 13)).lower()],
         ],
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": engine.cgroup_manager,
         "CgroupVersion": "2" if facts.cgroup.shape() == "v2" else "1",
         "CgroupShape": facts.cgroup.shape(),
         "Runtimes": {"pyrunc-oci": {"path": "pyrunc-oci"}},

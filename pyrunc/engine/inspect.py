@@ -130,6 +130,7 @@ def _host_config(known: dict[str, Any], *, auto_remove: bool) -> dict[str, Any]:
         "CapAdd": known["capabilities_add"],
         "CapDrop": known["capabilities_drop"],
         "CgroupnsMode": "private",
+        "CgroupParent": known["options"].get("cgroup_parent", ""),
         "Dns": known["dns_servers"],
         "DnsOptions": known["dns_options"],
         "DnsSearch": known["dns_search"],

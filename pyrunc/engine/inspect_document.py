@@ -27,6 +27,7 @@ def build(container: Container) -> dict[str, Any]:
         "image_size_bytes": image.size_bytes,
         "cgroups": list(container.plan.cgroups),
         "cgroup_path": linux["cgroupsPath"],
+        "scope": container.scope.unit if container.scope else "",
         "stop_signal": options.stop_signal or image.stop_signal,
         "mounts": [
             {

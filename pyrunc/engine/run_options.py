@@ -88,6 +88,7 @@ class RunOptions(Record):
     blkio_weight: int = 0
     pids_limit: int | None = None  # None: the default; -1: unlimited
     ulimits: tuple[Ulimit, ...] = ()
+    cgroup_parent: str = ""  # absolute path, or a slice's name; "": the default's
 
     # privileges
     privileged: bool = False
@@ -205,6 +206,10 @@ def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) 
 
 def _limits(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str]) -> None:
     values |= limits.from_flags(flags)
+    if parent := _text(flags, "cgroup-parent"):
+        from . import cgroup_parent
+
+        values["cgroup_parent"] = cgroup_parent.parse(parent)
     if "ulimit" in flags:
         triples = grammar.each("--ulimit", _list(flags, "ulimit"), grammar.ulimit)
         chosen = {name: Ulimit(name=name, soft=soft, hard=hard) for name, soft, hard in triples}

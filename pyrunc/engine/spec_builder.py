@@ -17,6 +17,7 @@ from ..kernel import capabilities
 from ..oci.record import Record
 from ..runtime import default_spec as defaults
 from . import limits
+from .cgroup_parent import cgroups_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,16 +61,11 @@ def build_spec(inputs: SpecInputs) -> Spec:
     _devices(spec, inputs)
     _network(spec, inputs)
     linux = spec["linux"]
-    linux["cgroupsPath"] = cgroup_path(inputs.container_id)
+    linux["cgroupsPath"] = cgroups_path(inputs.options, inputs.container_id)
     spec["root"]["readonly"] = inputs.options.read_only
     if inputs.seccomp is not None:
         linux["seccomp"] = inputs.seccomp
     return spec
-
-
-def cgroup_path(container_id: str) -> str:
-    """Return a container's cgroup below each hierarchy's root."""
-    return f"/pyrunc/{container_id}"
 
 
 def command_line(image: ImageRecord, options: RunOptions) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..kernel.launch_plan import LaunchPlan
     from ..kernel.launcher import Launch, Started
+    from ..runtime.cgroup_systemd import ScopeDriver
     from .create import Container
     from .trace import Tracer
 
@@ -36,7 +37,8 @@ def start(container: Container, tracer: Tracer) -> Launch:
     container is taken back whole then: processes, cgroups, address, bundle, name.
     """
     plan, row = container.plan, container.row
-    container.undo.push(end_processes, plan.cgroups)
+    scope = container.scope.unit if container.scope else ""
+    container.undo.push(end_processes, plan.cgroups, scope)
     try:
         with tracer.step("spawn-launcher"):
             launch = launcher.start(
@@ -46,7 +48,7 @@ def start(container: Container, tracer: Tracer) -> Launch:
                 lock_fd=container.lock_fd,
             )
         container.undo.push(launch.abandon)  # its death is the child's (PDEATHSIG)
-        started = await_start(plan, launch, tracer)
+        started = await_start(plan, launch, tracer, container.scope)
         if tracer.is_on:
             _trace_namespaces(started.pid, tracer)
         with tracer.step("record-start"):
@@ -116,8 +118,13 @@ def _cleanup_argv(container: Container) -> tuple[str, ...]:
     )
 
 
-def await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
-    """Wait until the command runs.  Raises: LaunchError of the step that failed."""
+def await_start(
+    plan: LaunchPlan, launch: Launch, tracer: Tracer, scope: ScopeDriver | None = None
+) -> Started:
+    """Wait until the command runs; have its scope made when the launch stops for it.
+
+    Raises: LaunchError of the step that failed; UnitError.
+    """
     names = step_names(plan) if tracer.is_on else []
     failure: tuple[int, int] | None = None
     while True:
@@ -127,6 +134,9 @@ def await_start(plan: LaunchPlan, launch: Launch, tracer: Tracer) -> Started:
                 _trace(plan, names, message, tracer)
             if message.errno and not plan.steps[message.index].flags & OPTIONAL:
                 failure = message.index, message.errno
+        elif isinstance(message, launcher.ScopeDue) and scope is not None:
+            scope.start_with_monitor(message.pid, launch.launcher_pid)
+            launch.go_on()
         elif isinstance(message, launcher.Started):
             return message
         elif message is None:

@@ -235,7 +235,7 @@ def _memory_v2(writer: LimitWriter, memory: dict[str, Any], where: str) -> None:
 
 def _pids(writer: LimitWriter, pids: dict[str, Any], where: str) -> None:
     limit = pids.get("limit") or 0
-    if limit:
+    if limit > 0 or (limit and writer.facts.cgroup.has("pids")):  # what is not there limits nobody
         writer.write(writer.v1("pids", where), "pids.max", _unlimited(limit, "max"))
 
 

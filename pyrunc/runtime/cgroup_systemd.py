@@ -24,6 +24,7 @@ DEFAULT_PREFIX = "runc"  # its scopes are those that people look for
 
 _SLICE = ".slice"
 _SCOPE = ".scope"
+_MONITOR = "-monitor.scope"
 _UNIT_NAME_LENGTH = 255
 _UNIT_CHARACTERS = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
@@ -101,22 +102,51 @@ class ScopeDriver:
             *annotation_properties(spec.get("annotations") or {}),
         ]
 
+    def start_with_monitor(self, pid: int, monitor_pid: int) -> None:
+        """Make the scope of a container that has a monitor, and one for that, in the same slice.
+
+        Out of the session of whoever typed the command: its end would be the monitor's.  Both units
+        are forgotten when they end, however they do; the names are nobody else's, so that one which
+        systemd has not seen end yet, before a restart, may be stopped.  Raises: UnitError.
+        """
+        monitor_unit = self.unit.removesuffix(_SCOPE) + _MONITOR
+        forgotten: Property = ("CollectMode", ("s", "inactive-or-failed"))
+        told = ("Description", "Slice", "DefaultDependencies")
+        about_monitor = [one for one in self._properties if one[0] in told]
+        with self._systemd as systemd:
+            for unit, properties, process in (
+                (monitor_unit, about_monitor, monitor_pid),
+                (self.unit, self._properties, pid),
+            ):
+                every = [*properties, forgotten, ("PIDs", ("au", [process]))]
+                try:
+                    systemd.start_transient_unit(unit, every)
+                except UnitError as error:
+                    if not _is_there(error):
+                        raise
+                    systemd.stop_unit(unit)
+                    systemd.start_transient_unit(unit, every)
+
     def start(self, pid: int) -> None:
         """Make the scope around a process, and let go of systemd.
 
         A unit of that name that failed and was left is forgotten first.  Raises: UnitError.
         """
-        from ..kernel.systemd import UNIT_EXISTS
-
         properties: list[Property] = [*self._properties, ("PIDs", ("au", [pid]))]
         with self._systemd as systemd:
             try:
                 systemd.start_transient_unit(self.unit, properties)
             except UnitError as error:
-                if error.name != UNIT_EXISTS:
+                if not _is_there(error):
                     raise
                 systemd.reset_failed_unit(self.unit)
                 systemd.start_transient_unit(self.unit, properties)
+
+
+def _is_there(error: UnitError) -> bool:
+    from ..kernel.systemd import UNIT_EXISTS
+
+    return error.name == UNIT_EXISTS
 
 
 def unit_properties(scope: Scope, container_id: str, *, is_v2: bool) -> list[Property]:

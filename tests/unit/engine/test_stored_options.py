@@ -13,6 +13,7 @@ FLAGS: dict[str, object] = {
     "label": ["a=b"], "entrypoint": "", "read-only": True, "volume": ["/a:/b:ro"],
     "tmpfs": ["/t:size=1m"], "device": ["/dev/null:/dev/x:r"], "shm-size": "1m",
     "memory": "64m", "memory-swap": "-1", "cpus": "1.5", "cpuset-cpus": "0",
+    "cgroup-parent": "a.slice",
     "pids-limit": "5", "ulimit": ["nofile=1:2"], "cap-add": ["CHOWN"], "cap-drop": ["ALL"],
     "security-opt": ["no-new-privileges", "seccomp=unconfined"], "sysctl": ["net.a=1"],
     "network": ["none"], "hostname": "h", "domainname": "d", "dns": ["1.1.1.1"],
