@@ -2,7 +2,7 @@
 
 `--outcomes FILE` gives a line per test: outcome, test id, and why; for a test that is not selected
 that is the kind of host that it is for.  Lines are written as tests end, so that a run which is cut
-short has said what it knows.
+short has said what it knows; what pytest prints of failures at its end goes to FILE.failures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Recorder:
         self._is_worker = is_worker
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        self._failures = path.with_name(f"{path.name}.failures")
         self._open: dict[str, tuple[str, str]] = {}
 
     def leave_out(self, item: pytest.Item, kind: str) -> None:
@@ -37,6 +38,9 @@ class Recorder:
         """Take the worst of set-up, call and tear-down."""
         if self._is_worker:
             return
+        if report.failed:
+            with self._failures.open("a", encoding="utf-8") as file:
+                file.write(f"=== {report.nodeid} ({report.when})\n{report.longreprtext}\n")
         before = self._open.get(report.nodeid, ("passed", ""))
         now = (str(report.outcome), _message(report))
         self._open[report.nodeid] = before if before[0] != "passed" else now
