@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import NotFound, Unsupported
+from ..engine.go_values import go_quote
+from ..errors import InvalidInput, NotFound, Unsupported
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, containers_and_images
@@ -60,15 +61,23 @@ def _inspect(call: Call, kind: str) -> int:
     if kind not in ("", "container", "image"):
         if kind in ("network", "volume"):
             raise Unsupported(f"--type {kind} is not supported yet", feature="--type")
-        raise call.usage_problem(f'"{kind}" is not a valid value for --type')
+        raise InvalidInput(
+            f'unknown type: {go_quote(kind)}: must be one of "container", "image", "network", '
+            '"volume"',
+            where="--type",
+        )
     from ..engine.inspect import inspect as look_up
 
     engine = call.engine()
+    with_size = call.is_on("size")
     found: list[Value] = []
     missing: list[NotFound] = []
     for name in call.operands:
         try:
-            found.append(look_up(engine, name, kind=kind or None, with_size=call.is_on("size")))
+            document = look_up(engine, name, kind=kind or None, with_size=with_size)
+            if with_size and "SizeRw" not in document:
+                output.warning("--size ignored for images")
+            found.append(document)
         except NotFound as error:
             missing.append(error)
     try:

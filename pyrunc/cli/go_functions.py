@@ -42,6 +42,29 @@ class OpenMap(dict[str, Value]):
     is_open = True
 
 
+class Nil:
+    """A pointer of Go's that points to nothing; a map's missing key is None instead."""
+
+    def __bool__(self) -> bool:
+        """Be false in conditions."""
+        return False
+
+    def __str__(self) -> str:
+        """Show as Go does."""
+        return "<nil>"
+
+
+NIL = Nil()
+NO_LIST: list[Value] = []  # a slice and a map of Go's that were never made
+NO_MAP: dict[str, Value] = {}
+
+
+class Struct(dict[str, Value]):
+    """A map whose keys have types, by which a template sees what JSON has as null or not at all."""
+
+    optional: Mapping[str, Value] = {}  # key -> its value where there is none
+
+
 def is_true(value: Value) -> bool:
     """Tell as Go's template does: false, 0, nil and anything empty are false."""
     return bool(value) or isinstance(value, Method)
@@ -67,10 +90,16 @@ def to_text(value: Value, *, missing: str = "<nil>") -> str:
 
 def to_json(value: Value) -> str:
     """Show as docker's `json`: compact, methods left out, no HTML escapes, names in order."""
+    if value is NO_LIST or value is NO_MAP:
+        return "null"
     if isinstance(value, Mapping):
         value = {key: item for key, item in value.items() if not isinstance(item, Method)}
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
     return document.harmless(text)
+
+
+def _plain(value: Value) -> str | None:
+    return None if isinstance(value, Nil) else str(value)
 
 
 def _float_text(value: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from .go_functions import FUNCTIONS, Method, TemplateFailure, Value, is_true, to_text
+from .go_functions import FUNCTIONS, Method, Struct, TemplateFailure, Value, is_true, to_text
 
 STEP_LIMIT = 1_000_000
 OUTPUT_LIMIT = 16 << 20
@@ -147,8 +147,11 @@ def field_node(base: Evaluate, name: str) -> Evaluate:
         run.step()
         value = base(run, dot)
         if isinstance(value, Mapping):
+            found = value.get(name)
+            if found is None and isinstance(value, Struct) and name in value.optional:
+                return value.optional[name]
             if name in value:
-                return value[name]
+                return found
             if getattr(type(value), "is_open", False):
                 return None
             raise TemplateFailure(f'at <.{name}>: map has no entry for key "{name}"')

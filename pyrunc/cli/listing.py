@@ -13,7 +13,7 @@ from ..engine.go_values import go_quote
 from ..errors import InvalidInput, PyruncError
 from ..oci import document
 from . import output
-from .go_functions import Method, OpenMap, Value, to_json
+from .go_functions import NIL, NO_LIST, NO_MAP, Method, OpenMap, Struct, Value, to_json
 from .go_template import Template, TemplateError
 
 BAD_TEMPLATE = 64
@@ -22,6 +22,32 @@ _OPEN_MAPS = {
     "Labels", "Annotations", "Networks", "Ports", "ExposedPorts", "Volumes", "Sysctls", "Tmpfs",
     "Data", "Options", "Config", "Runtimes", "LogConfig", "StorageOpt", "PortBindings",
 } - {"Config"}  # fmt: skip
+# What docker's objects have without a value: left out of JSON, or null in it.
+_ENDPOINT: dict[str, Value] = {
+    "IPAMConfig": NIL,
+    "Links": NO_LIST,
+    "Aliases": NO_LIST,
+    "DriverOpts": NO_MAP,
+}
+_OPTIONAL: dict[str, dict[str, Value]] = {
+    "": {"SizeRw": NIL, "SizeRootFs": NIL, "ExecIDs": NO_LIST},
+    "State": {"Health": NIL},
+    "HostConfig": {
+        **dict.fromkeys(
+            ("Binds", "CapAdd", "CapDrop", "DeviceCgroupRules", "DeviceRequests", "ExtraHosts",
+             "GroupAdd", "Links", "Mounts", "SecurityOpt", "VolumesFrom"), NO_LIST
+        ),
+        **dict.fromkeys(("Annotations", "StorageOpt", "Sysctls", "Tmpfs"), NO_MAP),
+        **dict.fromkeys(("Init", "MemorySwappiness", "PidsLimit"), NIL),
+    },
+    "Config": {
+        "ArgsEscaped": False, "NetworkDisabled": False, "MacAddress": "", "StopSignal": "",
+        **dict.fromkeys(("Cmd", "Entrypoint", "Env", "OnBuild", "Shell"), NO_LIST),
+        **dict.fromkeys(("ExposedPorts", "Labels", "Volumes"), NO_MAP),
+        "Healthcheck": NIL, "StopTimeout": NIL,
+    },
+    "NetworkSettings": {"SecondaryIPAddresses": NO_LIST, "SecondaryIPv6Addresses": NO_LIST},
+}  # fmt: skip
 
 
 def print_rows(
@@ -92,11 +118,19 @@ def label_method(labels: Mapping[str, str]) -> Method:
     return Method(lambda key: labels.get(key, ""))
 
 
-def opened(value: Value, *, is_open: bool = False) -> Value:
-    """Mark the maps whose keys are free, so that a key that is missing is no error."""
+def opened(value: Value, *, key: str = "") -> Value:
+    """Mark the maps whose keys are free, so that a key that is missing is no error.
+
+    `key` is where the value was found; some objects have fields that are there only when they say
+    something.
+    """
     if isinstance(value, Mapping):
-        kind: Callable[[dict[str, Value]], Value] = OpenMap if is_open else dict
-        return kind({key: opened(item, is_open=key in _OPEN_MAPS) for key, item in value.items()})
+        items = {name: opened(item, key=name) for name, item in value.items()}
+        if key in _OPEN_MAPS:
+            return OpenMap(items)
+        struct = Struct(items)
+        struct.optional = _OPTIONAL.get(key) or (_ENDPOINT if "DriverOpts" in items else {})
+        return struct
     if isinstance(value, list | tuple):
         return [opened(item) for item in value]
     return value

@@ -15,9 +15,13 @@ def build(container: Container) -> dict[str, Any]:
     """Return the record: what was asked for, in docker's words where `inspect` shows it."""
     options, image, spec = container.options, container.image, container.spec
     process, linux = spec["process"], spec["linux"]
-    endpoint = container.endpoint
+    endpoint, before = container.endpoint, container.row.document
+    command = options.command if options.entrypoint is not None else image.command
     return {
         "version": 1,
+        # What was said to the command that made it, and holds when it is started again.
+        "detached": before.get("detached", options.detach),
+        "cidfile": before.get("cidfile", options.cidfile),
         "options": to_document(options),
         "command": process["args"],
         "labels": dict(image.labels) | dict(options.labels),
@@ -46,7 +50,7 @@ def build(container: Container) -> dict[str, Any]:
         "entrypoint": list(
             options.entrypoint if options.entrypoint is not None else image.entrypoint
         ),
-        "image_command": list(options.command or image.command),
+        "image_command": list(options.command or command),
         "working_dir": process["cwd"],
         "terminal": options.terminal,
         "interactive": options.interactive,

@@ -347,6 +347,12 @@ def read_both(paths: Paths, container_id: str) -> tuple[RunState | None, ExitRec
     return state, None if value is None else _exit_record(value, state)
 
 
+def last_exit(paths: Paths, container_id: str) -> ExitRecord | None:
+    """Return how the container last ended, even if it was started again since."""
+    value = _read_json(f"{paths.bundle(container_id)}/exit.json")
+    return None if value is None else _exit_record(value, None)
+
+
 def _exit_record(value: dict[str, Any], state: RunState | None) -> ExitRecord | None:
     """Return the record.  The monitor writes the same time of its start there and into state."""
     if state is not None and state.started_ns != value.get("started_ns"):

@@ -105,7 +105,7 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["image", "build", "x"], 1, "'pyrunc image build' is not supported yet"),
         (["explain", "--format", "x", "a"], 125,
          'invalid argument "x" for "--format" flag: must be text, json or oci'),
-        (["inspect", "--type", "x", "y"], 125, '"x" is not a valid value for --type'),
+        (["inspect", "--type", "x", "y"], 1, 'unknown type: "x": must be one of "container"'),
         (["--bridge", "a/b", "run", "x"], 125, "invalid bridge name 'a/b'"),
         (["run", "--trace=/nope/x", "--cidfile", "/tmp", "a"], 125,
          "container ID file found, make sure the other container isn't running or delete /tmp"),

@@ -1,0 +1,1 @@
+"""What users of docker type, as data that runs against pyrunc and against docker."""
