@@ -82,7 +82,7 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
 def _state(engine: Engine, row: containers.ContainerRow, condition: Condition) -> Document:
     status, ended = condition.status, condition.ended
     running = condition.is_running()
-    last = ended or containers.last_exit(engine.paths, row.id)  # of an earlier start
+    last = ended or containers.any_exit(engine.paths, row.id)  # of an earlier start
     started_ns = condition.state.started_ns if condition.state else row.started_ns
     return {
         "Status": status,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidState, LockTimeout, NotFound
 from ..oci.record import Record
 from ..storage import containers
+from ..storage.events import CONTAINER, record_event
 from .container_status import look
 from .prune_images import Wanted
 from .ps import sizes
@@ -29,6 +30,7 @@ class Pruned(Record):
 def prune(engine: Engine, wanted: Wanted) -> Iterator[Pruned]:
     """Remove every container that does not run and is meant, each yielded when it is gone."""
     connection = engine.database()
+    freed_bytes = 0
     repair(engine, connection)
     for row in containers.rows(connection):
         status = look(engine, row).status
@@ -47,4 +49,6 @@ def prune(engine: Engine, wanted: Wanted) -> Iterator[Pruned]:
             LockTimeout,
         ):  # another command was quicker to remove or to start it
             continue
+        freed_bytes += size_rw
         yield Pruned(id=row.id, size_bytes=size_rw)
+    record_event(connection, CONTAINER, "prune", "", {"reclaimed": str(freed_bytes)})

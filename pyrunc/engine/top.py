@@ -15,6 +15,7 @@ from ..errors import InvalidInput, InvalidState, NotFound, PyruncError
 from ..kernel import spawn
 from ..runtime import cgroup
 from ..storage import containers
+from . import journal
 from .container_status import control_groups, running_state
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def top(
     Raises: NotFound; InvalidState if it does not run; InvalidInput or PyruncError for options that
     ps, or this filter, can't do.
     """
-    row = containers.find(engine.database(), name)
+    connection = engine.database()
+    row = containers.find(connection, name)
     if running_state(engine, row) is None:
         raise InvalidState(
             f"Container {row.id} is not running", state="exited", wanted="running", subject=row.id
@@ -45,6 +47,7 @@ def top(
     _check(words)
     pids = cgroup.processes(control_groups(row))
     titles, *lines = _ps(words, pids)
+    journal.note(connection, row, "top")
     return titles, _chosen(titles, lines, set(pids))
 
 

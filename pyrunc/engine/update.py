@@ -17,7 +17,8 @@ from ..oci import document
 from ..runtime.update import compile_writes, merge, take_back, write_all
 from ..storage import containers
 from ..storage.atomic import replace_file
-from . import limits, stored_options
+from ..storage.database import Transaction
+from . import journal, limits, stored_options
 from .container_status import control_groups, running_state
 
 if TYPE_CHECKING:
@@ -43,16 +44,13 @@ def update(engine: Engine, name: str, changes: Values) -> list[str]:
     what this host can't do.
     """
     connection = engine.database()
-    connection.execute("BEGIN IMMEDIATE")  # of two at once, the second builds on the first
     done: Done = []
     try:
-        warnings = _update(engine, connection, name, dict(changes), done)
-        connection.execute("COMMIT")
+        with Transaction(connection):  # of two at once, the second builds on the first
+            return _update(engine, connection, name, dict(changes), done)
     except BaseException:
         take_back(done)
-        connection.execute("ROLLBACK")
         raise
-    return warnings
 
 
 def _update(
@@ -86,6 +84,7 @@ def _update(
         changes["memory_swap_bytes"] = after["memory_swap_bytes"]
     options = options.replace(**{field: after[field] for field in changes})
     containers.update_document(connection, row.id, _document(row.document, options, after))
+    journal.container_event(connection, row, "update")
     if recorded is not None:
         replace_file(config, document.dump(recorded), durable=False)
     return warnings

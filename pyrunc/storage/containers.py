@@ -347,8 +347,8 @@ def read_both(paths: Paths, container_id: str) -> tuple[RunState | None, ExitRec
     return state, None if value is None else _exit_record(value, state)
 
 
-def last_exit(paths: Paths, container_id: str) -> ExitRecord | None:
-    """Return how the container last ended, even if it was started again since."""
+def any_exit(paths: Paths, container_id: str) -> ExitRecord | None:
+    """Return how the container ended when it last did, even if it was started again since."""
     value = _read_json(f"{paths.bundle(container_id)}/exit.json")
     return None if value is None else _exit_record(value, None)
 
