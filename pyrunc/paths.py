@@ -74,6 +74,10 @@ class Paths(Record):
         """Return one container's run directory: state.json, lock, monitor socket."""
         return f"{self.runroot}/containers/{container_id}"
 
+    def run_images(self) -> str:
+        """Return the directory where `image mount` shows images."""
+        return f"{self.runroot}/images"
+
     def networks(self) -> str:
         """Return the directory of what is set up in the kernel, one file a network."""
         return f"{self.runroot}/networks"

@@ -47,11 +47,17 @@ IMAGE: dict[str, Entry] = {
     "push": ("commands_registry", "PUSH", "Upload an image to a registry"),
     "save": ("commands_image", "SAVE", "Write images into an archive"),
     "import": ("commands_image", "IMPORT", "Make an image of a root filesystem in a tar"),
+    "mount": ("commands_image_look", "MOUNT", "Show images' files on the host"),
+    "unmount": ("commands_image_look", "UNMOUNT", "Take away what `image mount` shows"),
+    "diff": ("commands_image_look", "DIFF", "Show what is different in another image"),
+    "why-big": ("commands_image_look", "WHY_BIG", "Show which bytes later steps hide"),
 }
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
     "events": ("commands_events", "EVENTS", "Show what happens, as it happens"),
+    "df": ("commands_disk", "DF", "Show what takes how much disk"),
+    "prune": ("commands_disk", "PRUNE", "Remove what nobody uses"),
 }
 ROOT: dict[str, Entry] = {
     "run": CONTAINER["run"],
@@ -80,7 +86,7 @@ ROOT: dict[str, Entry] = {
     "import": IMAGE["import"],
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
-IMAGE_ALIASES = {"list": "ls", "remove": "rm"}
+IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 
 # docker's commands that a later version brings
 ROOT_LATER = (
@@ -94,7 +100,7 @@ CONTAINER_LATER = (
     "attach", "cp",
 )  # fmt: skip
 IMAGE_LATER = ("build",)
-SYSTEM_LATER = ("df", "dial-stdio", "prune", "service")
+SYSTEM_LATER = ("dial-stdio", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.
 CLUSTER = ("swarm", "node", "service", "stack", "config", "secret")

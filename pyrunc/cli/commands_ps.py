@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine.ps import ContainerSummary
     from .go_functions import Value
 
-_HEADERS = {
+HEADERS = {
     "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT",
     "RunningFor": "CREATED", "Ports": "PORTS", "State": "STATE", "Status": "STATUS",
     "Size": "SIZE", "Names": "NAMES", "Labels": "LABELS", "Mounts": "MOUNTS",
@@ -68,7 +68,7 @@ def ps(call: Call) -> int:
         layout = (
             _RAW + ("size: {{- pad .Size 1 0}}\n" if call.is_on("size") else "") + "{{println}}"
         )
-    listing.print_rows(rows, _HEADERS, columns, layout)
+    listing.print_rows(rows, HEADERS, columns, layout)
     return 0
 
 

@@ -10,8 +10,8 @@ import os
 
 from ..oci.record import Record
 from ..storage import containers, content, images
-from ..storage.disk_usage import tree_size
 from .history import stored_layers
+from .ps import list_containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..oci.image_record import ImageRecord
     from ..paths import Paths
     from .engine import Engine
+    from .ps import ContainerSummary
 
 
 class ImageUse(Record):
@@ -38,6 +39,67 @@ class ImagesUse(Record):
     images: tuple[ImageUse, ...]
     disk_bytes: int
     reclaimable_bytes: int
+
+
+class Use(Record):
+    """One row of `system df`."""
+
+    kind: str
+    count: int
+    active: int
+    size_bytes: int
+    reclaimable_bytes: int
+
+
+class DiskUse(Record):
+    """Everything that `system df` shows; volumes are name, number of containers, bytes."""
+
+    totals: tuple[Use, ...]
+    images: tuple[ImageUse, ...]
+    containers: tuple[ContainerSummary, ...]
+    volumes: tuple[tuple[str, int, int], ...] = ()
+
+
+def disk_use(engine: Engine) -> DiskUse:
+    """Return what images, containers and volumes take."""
+    of_images = images_use(engine)
+    boxes = tuple(list_containers(engine, show_all=True, with_size=True))
+    sizes = [one.size_rw_bytes or 0 for one in boxes]
+    idle = [size for one, size in zip(boxes, sizes, strict=True) if not one.is_running()]
+    volumes: tuple[tuple[str, int, int], ...] = ()
+    return DiskUse(
+        totals=(
+            Use(
+                kind="Images",
+                count=len(of_images.images),
+                active=sum(use.containers > 0 for use in of_images.images),
+                size_bytes=of_images.disk_bytes,
+                reclaimable_bytes=of_images.reclaimable_bytes,
+            ),
+            Use(
+                kind="Containers",
+                count=len(boxes),
+                active=sum(one.is_running() for one in boxes),
+                size_bytes=sum(sizes),
+                reclaimable_bytes=sum(idle),
+            ),
+            _volumes_row(volumes),
+            Use(kind="Build Cache", count=0, active=0, size_bytes=0, reclaimable_bytes=0),
+        ),
+        images=of_images.images,
+        containers=boxes,
+        volumes=volumes,
+    )
+
+
+def _volumes_row(volumes: tuple[tuple[str, int, int], ...]) -> Use:
+    return Use(
+        kind="Local Volumes",
+        count=len(volumes),
+        active=sum(users > 0 for _, users, _ in volumes),
+        size_bytes=sum(size for _, _, size in volumes),
+        reclaimable_bytes=sum(size for _, users, size in volumes if not users),
+    )
 
 
 def images_in_use(engine: Engine) -> dict[str, int]:
@@ -80,21 +142,6 @@ def images_use(engine: Engine) -> ImagesUse:
         disk_bytes=everything,
         reclaimable_bytes=everything - used,
     )
-
-
-def container_bytes(engine: Engine, container_id: str) -> int:
-    """Return what a container has written: its own layer and its logs."""
-    bundle = engine.paths.bundle(container_id)
-    logs = f"{container_id}-json.log"
-    total = tree_size(f"{bundle}/upper")
-    try:
-        names = os.listdir(bundle)
-    except FileNotFoundError:
-        return total
-    for name in names:
-        if name.startswith(logs):
-            total += os.lstat(f"{bundle}/{name}").st_size
-    return total
 
 
 def _blob_bytes(paths: Paths, digests: Iterable[str]) -> dict[str, int]:

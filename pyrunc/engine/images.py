@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..oci.reference import parse_full
+from ..oci.reference import parse_full, parse_reference
 from ..storage import images, overlay
+from .image_events import image_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def tag_image(engine: Engine, word: str, name: str) -> None:
 
     Raises: NotFound, InvalidInput in docker's words.
     """
-    images.set_name(engine.paths, word, name)
+    image_id = images.set_name(engine.paths, word, name)
+    image_event(engine.paths, "tag", image_id, parse_reference(name).familiar())
 
 
 def inspect_image(engine: Engine, word: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..storage.tar_apply import Limits, Target, apply
 from ..storage.workspace import Workspace
 from .commit import full_name
 from .image_changes import apply_changes
+from .image_events import image_event
 from .inspect import timestamp
 from .new_image import store_image
 
@@ -66,7 +67,9 @@ def import_image(
     with Workspace(paths) as workspace:
         with closing(_open(source)) as reader:
             layer = _keep(reader, f"{workspace.path}/rootfs", source)
-        return store_image(paths, workspace, config, layers=[layer], names=names).id
+        image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
+    image_event(paths, "import", image_id)
+    return image_id
 
 
 def _keep(reader: Reader, path: str, source: str) -> NewLayer:

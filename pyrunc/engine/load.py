@@ -24,6 +24,7 @@ from ..storage import collect, images
 from ..storage.layers import Blob, Incoming, Stored, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
+from .image_events import image_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def load(
     Raises: PyruncError; then nothing of the archive is in the store, nor on disk.
     """
     names: list[str] = []
-    for image in load_images(paths, source, platform=platform, limits=limits):
+    loaded = load_images(paths, source, platform=platform, limits=limits)
+    image_events(paths, [("load", image.id, "") for image in loaded])
+    for image in loaded:
         for name, old_id in image.moved:
             shown = parse_full(name).familiar()
             tell(

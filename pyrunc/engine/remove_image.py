@@ -14,6 +14,8 @@ from ..oci.record import Record
 from ..oci.reference import Reference, parse_full, parse_reference
 from ..storage import collect, containers, images
 from . import container_status
+from .image_events import image_events
+from .image_mount import is_mounted, mount_point, take_away
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,11 +63,17 @@ def remove_image(
         is_last = True
     else:
         gone, is_last = _checked_by_name(image, references, word, use, force=force)
+    if is_last and not force and is_mounted(mount_point(engine.paths, image.id)):
+        raise _conflict(image, "must be forced", "image is mounted: see image unmount")
     before = images.list_images(engine.paths)
     is_deleted = images.remove(engine.paths, image.id, [one.full() for one in gone], forget=is_last)
     untagged = tuple(one.familiar() for one in gone)
+    events = [("untag", image.id, "")] * len(gone)
+    events += [("delete", image.id, "")] if is_deleted else []
+    image_events(engine.paths, events)
     if not is_deleted:
         return Removed(untagged=untagged)
+    take_away(engine.paths, image.id)
     freed = 0 if keep_parents else _collect(engine)
     layers = () if keep_parents else _released(engine, image, before)
     return Removed(untagged=untagged, deleted=(image.id, *layers), freed_bytes=freed)

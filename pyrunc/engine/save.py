@@ -22,6 +22,7 @@ from ..oci.transports import (
 from ..storage import content, images
 from ..storage.lease import Lease
 from ..storage.workspace import Workspace
+from .image_events import image_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def save(paths: Paths, words: Sequence[str], target: Place, *, platform: str = "
         except OSError as error:
             subject = os.fsdecode(error.filename) if error.filename else target.path
             raise KernelError("save to", errno=error.errno or 0, subject=subject) from error
+    image_events(paths, [("save", image.id, "") for image, _ in chosen])
     return [image.id for image, _ in chosen]
 
 

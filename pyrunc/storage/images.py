@@ -73,9 +73,10 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
     return moved
 
 
-def set_name(paths: Paths, word: str, name: str) -> None:
+def set_name(paths: Paths, word: str, name: str) -> str:
     """Give an image one more name; the name leaves the image it stood for, if any.
 
+    Returns: the image's ID.
     Raises: NotFound, InvalidInput.
     """
     full = parse_reference(name).full()
@@ -84,6 +85,7 @@ def set_name(paths: Paths, word: str, name: str) -> None:
         entry = _find(entries, word)
         _put(entries, full, entry_id(entry), _for_name(entry, full))
         write_index(paths, entries)
+    return entry_id(entry)
 
 
 def remove_name(paths: Paths, name: str) -> None:

@@ -105,12 +105,15 @@ class Incoming:
         *,
         cancel: Callable[[], object] = lambda: None,
         lock_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        is_afresh: bool = False,
     ) -> None:
         """Begin with nothing.
 
         `cancel` is called when reading has to end early, for sources that wait for others;
-        `lock_seconds` is how long another load of the same layer may take.
+        `lock_seconds` is how long another load of the same layer may take.  With `is_afresh`,
+        layers are unpacked although they are there, to be compared.
         """
+        self._is_afresh = is_afresh
         self._paths = paths
         self._cancel = cancel
         self._lock_seconds = lock_seconds
@@ -180,9 +183,12 @@ class Incoming:
         result = []
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
             names = (diff_name(diff_id), chain_name(chain_id))
-            there = (name for name in names if read_stored(self._paths, name) is not None)
+            there = (name for name in names if self._stored(name) is not None)
             result.append(next(there, ""))
         return result
+
+    def _stored(self, name: str) -> Stored | None:
+        return None if self._is_afresh else read_stored(self._paths, name)
 
     def are_there(self, sources: Sequence[Source]) -> list[bool]:
         """Tell of each layer of an image whether nothing of it has to be read."""
@@ -279,7 +285,7 @@ class Incoming:
         for name in (diff_name(diff_id), chain_name(chain_id)):
             if name in self._staged:
                 return self._staged[name][1]
-            stored = read_stored(self._paths, name)
+            stored = self._stored(name)
             if stored is not None:
                 return stored
         if diff_id not in self._applied:
@@ -296,7 +302,7 @@ class Incoming:
     def _finish(
         self, holder: str, report: tar_apply.Report, lower: list[Stored], diff_id: str
     ) -> None:
-        trees = [self._tree(one.name) for one in effective(lower)]
+        trees = [self.tree(one.name) for one in effective(lower)]
         view_fd = None
         if trees:
             if len(trees) == 1:
@@ -309,7 +315,8 @@ class Incoming:
             if view_fd is not None:
                 os.close(view_fd)
 
-    def _tree(self, name: str) -> str:
+    def tree(self, name: str) -> str:
+        """Return where the tree of a layer lies now."""
         if name in self._staged:
             return f"{self._staged[name][0]}/tree"
         return overlay.layer_tree(self._paths, name)
@@ -334,6 +341,16 @@ class Incoming:
         return stored
 
     # -- publish ---------------------------------------------------------------------------------
+
+    def replace_tree(self, name: str, bin_path: str) -> None:
+        """Put a layer in the place of the one in the store, which goes to `bin_path`."""
+        holder, _ = self._staged[name]
+        syscalls.syncfs(self._workspace.lock_fd)
+        target = f"{self._paths.layers()}/{name}"
+        if os.path.isdir(target):
+            os.rename(target, bin_path)
+        os.rename(holder, target)
+        sync_directory(self._paths.layers())
 
     def stage_blob(self, raw: bytes) -> str:
         """Add a manifest or config.  Returns: its digest."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import LockTimeout, PyruncError
-from ..oci.record import Record
 from . import content, images
+from .atomic import remove_tree
 from .collect import collect, garbage, is_hex_name, names_in
+from .damage import Damage
 from .images import entries, entry_id
 from .layers import read_stored
 from .lease import store_lock
+from .verify_layers import verify_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,22 +27,16 @@ _CHUNK_BYTES = 1 << 20
 _NOT_ITS_NAME = "its content is not what its name says"
 
 
-class Damage(Record):
-    """One thing that is amiss; `mend` is "" where only loading the image again helps."""
-
-    kind: str  # "blob", "layer", "image"
-    subject: str
-    problem: str
-    mend: str = ""
-
-
 def verify(paths: Paths, *, mend: bool = False) -> list[Damage]:
-    """Return what is amiss in the store; with `mend`, remove what belongs to nothing.
+    """Return what is amiss in the store.
 
-    Loads and runs go on meanwhile.
+    With `mend`, remove what belongs to nothing and blobs that are not what they say, so that a load
+    or pull brings them again; unpack layers again that are not what their tar says.  Loads and runs
+    go on meanwhile.
     Raises: LockTimeout; OSError.
     """
-    return _images(paths) + _blobs(paths) + _garbage(paths, mend)
+    blobs = _blobs(paths, mend)
+    return _images(paths) + blobs + _garbage(paths, mend) + verify_layers(paths, mend=mend)
 
 
 def _images(paths: Paths) -> list[Damage]:
@@ -55,7 +51,7 @@ def _images(paths: Paths) -> list[Damage]:
 def _image(paths: Paths, image: ImageRecord) -> list[Damage]:
     name = image.names[0] if image.names else image.id
     try:
-        blobs = images.blobs_of(paths, image)
+        blobs = {image.id, *image.roots} | images.reachable(paths, image.manifest_digest)
     except (PyruncError, OSError) as error:
         return [Damage(kind="image", subject=name, problem=f"its manifest: {error}")]
     problems = [f"blob {d} is missing" for d in sorted(blobs) if not content.has_blob(paths, d)]
@@ -69,12 +65,19 @@ def _image(paths: Paths, image: ImageRecord) -> list[Damage]:
     return [Damage(kind="image", subject=name, problem=problem) for problem in problems]
 
 
-def _blobs(paths: Paths) -> list[Damage]:
+def _blobs(paths: Paths, mend: bool) -> list[Damage]:
     directory = f"{paths.oci_layout()}/blobs/sha256"
-    return [
-        Damage(kind="blob", subject=f"sha256:{name}", problem=_NOT_ITS_NAME)
+    found = [
+        name
         for name in names_in(directory)
         if is_hex_name(name) and _sha256_of(f"{directory}/{name}") not in (name, "")
+    ]
+    for name in found if mend else ():
+        remove_tree(f"{directory}/{name}")
+    mended = "removed: load or pull its image again" if mend else ""
+    return [
+        Damage(kind="blob", subject=f"sha256:{name}", problem=_NOT_ITS_NAME, mend=mended)
+        for name in found
     ]
 
 

@@ -63,7 +63,8 @@ def test_a_broken_manifest_takes_nothing_with_it(loaded: Engine) -> None:
     manifest = next(p for p in blobs(loaded) if b"vnd.oci.image.manifest" in p.read_bytes()[:4096])
     manifest.write_bytes(b"{")
     assert loaded("system", "check", "--repair").returncode == 0
-    assert len(blobs(loaded)) == count
+    assert len(blobs(loaded)) == count - 1
+    assert not manifest.exists()
 
 
 def test_a_stale_lease_and_a_lost_directory_are_mended(loaded: Engine) -> None:
