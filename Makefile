@@ -11,7 +11,7 @@ PREFIX  ?= /opt/pyrunc
 C_SOURCES := $(wildcard csrc/*.c csrc/*.h csrc/*.py csrc/CMakeLists.txt csrc/*.cmake)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration test-engines vm-test conformance fuzz bench golden size quirks \
+.PHONY: help demo test check integration test-engines vm-test conformance fuzz bench stress golden size quirks \
         clauses build install clean packages-build packages-test packages-bench \
         packages-conformance packages-engines
 
@@ -33,6 +33,9 @@ integration: packages-test build ## what needs root and a kernel
 
 vm-test: packages-vm build ## what needs systemd, cgroup v2 alone and a reset, in an emulated machine (as root)
 	VENV=$(VENV) vagrant/qemu test $(ARGS)
+
+stress: packages-test build ## kills, crowds and floods with their full counts, half an hour (as root)
+	$(PYTHON) -m tests.stress $(ARGS)
 
 golden: build ## write tests/golden anew from the plans of today; read the difference before you commit it
 	PYRUNC_GOLDEN=write $(PYTEST) tests/golden $(ARGS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..engine.flag_grammar import one, signal_number
@@ -40,11 +42,15 @@ def logs(call: Call) -> int:
         until=until,
     )
     with_time, with_details = call.is_on("timestamps"), call.is_on("details")
-    for entry in entries:
-        descriptor = output.STDERR if entry.stream == "stderr" else output.STDOUT
+
+    def show(entry: LogEntry) -> str:
         text = _details(entry) + entry.text if with_details else entry.text
-        text = f"{entry.time} {text}" if with_time else text
-        output.write_bytes(descriptor, output.encode(text))
+        return f"{entry.time} {text}" if with_time else text
+
+    for batch in entries:
+        for stream, several in groupby(batch, attrgetter("stream")):
+            descriptor = output.STDERR if stream == "stderr" else output.STDOUT
+            output.write_bytes(descriptor, output.encode("".join(map(show, several))))
     return 0
 
 

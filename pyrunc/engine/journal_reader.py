@@ -44,7 +44,7 @@ class JournalReader:
                 needs=f"journalctl at {_PROGRAMS[0]}",
             )
 
-    def entries(self, tail: int) -> Iterator[LogEntry]:
+    def entries(self, tail: int) -> Iterator[list[LogEntry]]:
         """Yield what is there and was not read yet; the first time, the last `tail` of it."""
         words = [self._program, "--output=json", "--all", "--no-pager", "--quiet"]
         if self._cursor:
@@ -58,7 +58,7 @@ class JournalReader:
             if entry is None:
                 self.damaged += 1
             else:
-                yield entry
+                yield [entry]
 
     def _entry(self, line: bytes) -> LogEntry | None:
         try:

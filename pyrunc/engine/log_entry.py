@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..oci.record import Record
+import msgspec
 
 
-class LogEntry(Record):
-    """A line that was printed, or a part of one (then without a line end)."""
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A line that was printed, or a part of one (then without a line end), as in the file."""
 
-    text: str
+    text: str = msgspec.field(name="log")
     stream: str  # "stdout" or "stderr"
     time: str  # RFC 3339, UTC, nine digits of a second
-    attributes: dict[str, str]
+    attributes: dict[str, str] = msgspec.field(name="attrs", default_factory=dict)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
         damaged: int  # how many could not be read
 
-        def entries(self, tail: int) -> Iterator[LogEntry]:
+        def entries(self, tail: int) -> Iterator[list[LogEntry]]:
             """Yield what is there and was not read yet; the first time, the last `tail` of it."""
 
 
@@ -41,8 +41,8 @@ def read_logs(
     tail: int = -1,
     since: str = "",
     until: str = "",
-) -> Iterator[LogEntry]:
-    """Yield what a container printed, oldest first; with `follow` until it ends.
+) -> Iterator[list[LogEntry]]:
+    """Yield what a container printed, oldest first, as it is read; with `follow` until it ends.
 
     `tail` is how many entries to begin with, -1 for all.  `since` and `until` are moments as
     `LogEntry.time` has them, "" for no bound.  `tell` gets what the user should know beside that.
@@ -54,11 +54,13 @@ def read_logs(
         while True:
             # Asked before the reading: nothing comes after the end.
             is_over = not follow or not _writes(engine, row)
-            for entry in reader.entries(tail):
-                if until and entry.time > until:
-                    return
-                if not since or entry.time >= since:
-                    yield entry
+            for entries in reader.entries(tail):
+                if since or until:
+                    yield [e for e in entries if e.time >= since and (not until or e.time <= until)]
+                    if until and entries and entries[-1].time > until:
+                        return
+                else:
+                    yield entries
             if is_over:
                 return
             time.sleep(_POLL_SECONDS)
