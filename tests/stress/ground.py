@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,7 +110,26 @@ def remove_all(engine: Engine) -> list[str]:
     """Remove all containers; return what is left of them."""
     ids = engine("ps", "-aq", "--no-trunc", check=True).stdout.split()
     problems = failures([engine("rm", "-f", *ids)]) if ids else []
-    return problems + left_behind(engine, ids)
+    return problems + left_behind(engine, ids) + unbalanced(engine)
+
+
+def unbalanced(engine: Engine) -> list[str]:
+    """Return the containers of which not each start has its die in the journal of events.
+
+    None runs when this is called.
+    """
+    until = str(time.time())
+    shown = engine("events", "--since", "0", "--until", until, "--format", "json", check=True)
+    found: dict[str, Counter[str]] = {}
+    for line in shown.stdout.splitlines():
+        event = json.loads(line)
+        if event["Type"] == "container":
+            found.setdefault(event["Actor"]["ID"], Counter())[event["Action"]] += 1
+    return [
+        f"events of {container_id[:12]}: {dict(counts)}"
+        for container_id, counts in found.items()
+        if counts["start"] != counts["die"] or counts["destroy"] > 1
+    ]
 
 
 def spawn(

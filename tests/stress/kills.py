@@ -18,6 +18,7 @@ from tests.stress.ground import (
     run_state,
     spawn,
     states,
+    unbalanced,
 )
 
 ENGINE_STEPS = (
@@ -82,7 +83,7 @@ def monitors_and_inits(engine: Engine, count: int = 40) -> list[str]:
             problems.append(f"{whom}: wait says {code.stdout!r} {code.stderr!r}")
         problems += failures([engine("start", "victim"), engine("rm", "-f", "victim")])
         problems += left_behind(engine, [container_id])
-    return problems
+    return problems + unbalanced(engine)
 
 
 def during_stop(engine: Engine, count: int = 30) -> list[str]:
