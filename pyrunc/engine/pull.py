@@ -165,6 +165,7 @@ def _take_in(
                 layer.member.discard()
             if is_last or not was_resumed:
                 raise
+            repository.transport.revive()
             continue
         except BaseException:
             for layer in layers:

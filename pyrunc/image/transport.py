@@ -180,6 +180,10 @@ class Transport:
             with contextlib.suppress(ValueError, RuntimeError, OSError):
                 response.shutdown()
 
+    def revive(self) -> None:
+        """Go on after `cancel`, when nobody waits any more."""
+        self._cancelled.clear()
+
     def is_cancelled(self) -> bool:
         """Tell whether `cancel` was called."""
         return self._cancelled.is_set()
@@ -233,8 +237,8 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(
-                    self.patience.connect_seconds,
-                    request.read_seconds or self.patience.read_seconds,
+                    connect=self.patience.connect_seconds,
+                    read=request.read_seconds or self.patience.read_seconds,
                 ),
             )
         except (HTTPError, HTTPException, OSError, UnicodeError) as error:
@@ -271,7 +275,7 @@ class Transport:
         for text in response.headers.getlist("Warning"):
             code, _, rest = text.strip().partition(" ")
             _, _, words = rest.partition(" ")
-            message = words.strip().strip('"')[:1000]
+            message = _harmless(words.strip().strip('"')[:1000])
             if code == "299" and message and message not in self._told:
                 self._told.add(message)
                 self._tell(f"WARNING: {message}")
@@ -413,6 +417,11 @@ def check_url(url: str) -> str:
             f"cannot follow {url[:200]!r}: not a proper http or https address", url=url[:200]
         )
     return url
+
+
+def _harmless(text: str) -> str:
+    # Security: what a registry says must not reach a terminal as an escape sequence.
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _no_password() -> str:
