@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import socket
 import ssl
@@ -82,6 +83,7 @@ class Double:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.has_ranges = True
+        self.numbers = itertools.count(1)
         self.lock = threading.Lock()
 
     # -- what it has -----------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Double:
         length = int(request.headers.get("Content-Length") or 0)
         body = request.handler.rfile.read(length)
         if request.method == "POST":
-            key = str(len(self.uploads) + 1)
+            key = str(next(self.numbers))
             self.uploads[key] = bytearray()
             request.answer(202, b"", self._where(request.path, key))
             return
