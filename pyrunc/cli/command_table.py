@@ -52,6 +52,13 @@ IMAGE: dict[str, Entry] = {
     "diff": ("commands_image_look", "DIFF", "Show what is different in another image"),
     "why-big": ("commands_image_look", "WHY_BIG", "Show which bytes later steps hide"),
 }
+VOLUME: dict[str, Entry] = {
+    "create": ("commands_volume", "CREATE", "Make a volume"),
+    "ls": ("commands_volume", "LS", "List volumes"),
+    "inspect": ("commands_volume", "INSPECT", "Show all about volumes, as JSON"),
+    "rm": ("commands_volume", "RM", "Remove volumes that no container uses"),
+    "prune": ("commands_volume", "PRUNE", "Remove all anonymous volumes that no container uses"),
+}
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
@@ -81,11 +88,13 @@ ROOT: dict[str, Entry] = {
     "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
     "container": ("commands", "CONTAINER", "Manage containers"),
     "image": ("commands", "IMAGE", "Manage images"),
+    "volume": ("commands", "VOLUME", "Manage volumes"),
     "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
     "save": IMAGE["save"],
     "import": IMAGE["import"],
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
+VOLUME_ALIASES = {"list": "ls", "remove": "rm"}
 IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 
 # docker's commands that a later version brings
@@ -94,12 +103,13 @@ ROOT_LATER = (
     "cp",
     "manifest", "network", "node", "plugin",
     "secret", "service", "stack",
-    "swarm", "trust", "volume",
+    "swarm", "trust",
 )  # fmt: skip
 CONTAINER_LATER = (
     "attach", "cp",
 )  # fmt: skip
 IMAGE_LATER = ("build",)
+VOLUME_LATER = ("update",)
 SYSTEM_LATER = ("dial-stdio", "service")
 
 # Those of them that want a scheduler, which pyrunc leaves to others.

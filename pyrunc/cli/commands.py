@@ -302,6 +302,13 @@ IMAGE = Group(
     aliases=command_table.IMAGE_ALIASES,
     about="Manage images.",
 )
+VOLUME = Group(
+    "volume",
+    command_table.VOLUME,
+    command_table.VOLUME_LATER,
+    aliases=command_table.VOLUME_ALIASES,
+    about="Manage volumes.",
+)
 SYSTEM = Group(
     "system", command_table.SYSTEM, command_table.SYSTEM_LATER, about="Look after pyrunc itself."
 )

@@ -31,7 +31,7 @@ def rm(call: Call) -> int:
 
     def remove_one(name: str) -> None:
         try:
-            remove(engine, name, force=force)
+            remove(engine, name, force=force, volumes=call.is_on("volumes"))
         except NotFound:
             if not force:
                 raise
@@ -58,8 +58,8 @@ def inspect_image(call: Call) -> int:
 
 
 def _inspect(call: Call, kind: str) -> int:
-    if kind not in ("", "container", "image"):
-        if kind in ("network", "volume"):
+    if kind not in ("", "container", "image", "volume"):
+        if kind == "network":
             raise Unsupported(f"--type {kind} is not supported yet", feature="--type")
         raise InvalidInput(
             f'unknown type: {go_quote(kind)}: must be one of "container", "image", "network", '
@@ -124,8 +124,12 @@ def cleanup(call: Call) -> int:
 RM = Command(
     "rm",
     rm,
-    rows=(("force", "f", FLAG, "", "", "Kill a running container first"), _HELP),
-    later={"volumes": ("v", FLAG), "link": ("l", FLAG)},
+    rows=(
+        ("force", "f", FLAG, "", "", "Kill a running container first"),
+        ("volumes", "v", FLAG, "", "", "Anonymous volumes of the container, too"),
+        _HELP,
+    ),
+    later={"link": ("l", FLAG)},
     usage="CONTAINER [CONTAINER...]",
     counts=(1, UNLIMITED),
     about="Remove containers.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import commands_ps, image_table, listing, output, prune_words, units
 from .commands import Call, Command
 from .commands_image_names import removed_images
+from .commands_volume import removed_volumes
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ def prune(call: Call) -> int:
         output.text("\n".join(["Deleted Containers:", *gone, "", ""]))
     removed = prune_images(engine, also_named=also_named, wanted=wanted)
     output.text(removed_images(removed))
+    if call.is_on("volumes"):
+        from ..engine.volume import prune_volumes
+
+        volumes = prune_volumes(engine, wanted, also_named=False)
+        freed += sum(volume.size_bytes or 0 for volume in volumes)
+        output.text(removed_volumes(volumes))
     output.line(f"Total reclaimed space: {units.human_size(freed + removed.freed_bytes)}")
     return 0
 
@@ -168,8 +175,8 @@ PRUNE = Command(
         ("all", "a", FLAG, "", "", "All images without a container, not only those without a name"),
         ("filter", "", LIST, "KEY=VALUE", "", "until=TIME, label=KEY[=VALUE], label!=…"),
         ("force", "f", FLAG, "", "", "Do not ask"),
+        ("volumes", "", FLAG, "", "", "Anonymous volumes, too"),
         _HELP,
     ),
-    later={"volumes": ("", FLAG)},
     about="Remove containers that have ended, and images that nobody uses.",
 )

@@ -96,6 +96,19 @@ def images(
     return _items(names + [name.removesuffix(":latest") for name in names], incomplete)
 
 
+def volumes(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete names of volumes."""
+    try:
+        from ..engine.volume import list_volumes
+
+        names = [volume.name for volume in list_volumes(_engine(ctx))]
+    except Exception:  # noqa: BLE001
+        return []
+    return _items(names, incomplete)
+
+
 def containers_and_images(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -20,7 +20,7 @@ from ..runtime.plan_context import LaunchContext
 from ..storage import containers, images, overlay
 from ..storage.atomic import make_directory, remove_tree
 from ..storage.database import Transaction
-from . import cgroup_parent, host_files, inspect_document, journal, spec_builder
+from . import cgroup_parent, host_files, inspect_document, journal, spec_builder, volume_mounts
 from .container_user import resolve_user
 from .names import random_name
 from .undo import Undo
@@ -87,6 +87,9 @@ def create(engine: Engine, image: ImageRecord, options: RunOptions, tracer: Trac
             _reserve_name(container)
         with tracer.step("make-bundle"):
             _make_bundle(container)
+        if volume_mounts.has_volumes(container):
+            with tracer.step("make-volumes"):
+                volume_mounts.make_volumes(container)
         if options.cidfile:
             with tracer.step("write-cidfile", options.cidfile):
                 _write_cidfile(container)
@@ -235,6 +238,9 @@ def _mount_rootfs(container: Container) -> None:
         volatile=container.options.auto_remove,
     )
     container.undo.push(os.close, container.rootfs_fd)
+    if any(mount.is_volume() for mount in container.options.mounts):
+        volume_mounts.find_volumes(container)
+        volume_mounts.fill_volumes(container)
 
 
 def _write_spec(container: Container) -> None:

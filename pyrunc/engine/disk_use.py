@@ -12,6 +12,7 @@ from ..oci.record import Record
 from ..storage import containers, content, images
 from .history import stored_layers
 from .ps import list_containers
+from .volume import list_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ def disk_use(engine: Engine) -> DiskUse:
     boxes = tuple(list_containers(engine, show_all=True, with_size=True))
     sizes = [one.size_rw_bytes or 0 for one in boxes]
     idle = [size for one, size in zip(boxes, sizes, strict=True) if not one.is_running()]
-    volumes: tuple[tuple[str, int, int], ...] = ()
+    volumes = tuple(
+        (volume.name, len(volume.users), volume.size_bytes or 0)
+        for volume in list_volumes(engine, with_size=True)
+    )
     return DiskUse(
         totals=(
             Use(

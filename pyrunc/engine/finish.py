@@ -37,7 +37,7 @@ def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
     """
     release(engine, connection, row)
     if row.auto_remove:
-        forget(engine, connection, row)
+        forget(engine, connection, row, volumes=True)
     containers.remove_run_dir(engine.paths, row.id)
 
 
@@ -84,8 +84,13 @@ def record_lost_end(engine: Engine, row: ContainerRow) -> None:
     replace_file(f"{engine.paths.bundle(row.id)}/exit.json", document.dump(value), durable=True)
 
 
-def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
-    """Delete the bundle with the container's writable layer, then its row."""
+def forget(
+    engine: Engine, connection: Connection, row: ContainerRow, *, volumes: bool = False
+) -> None:
+    """Delete the bundle with the container's writable layer, then its row.
+
+    With `volumes`, its anonymous volumes, too, unless another container uses them.
+    """
     bundle = engine.paths.bundle(row.id)
     if os.path.isdir(f"{bundle}/rootfs"):
         from .container_mount import unmount_rootfs
@@ -93,6 +98,12 @@ def forget(engine: Engine, connection: Connection, row: ContainerRow) -> None:
         unmount_rootfs(bundle)
     containers.await_readers(engine.paths, row.id)
     remove_tree(bundle)
+    # One that is just being made has no document yet.
+    mounts = row.document.get("mounts")
+    if mounts is None or any(mount.get("name") for mount in mounts):
+        from ..storage.volumes import let_go
+
+        let_go(connection, engine.paths, row.id, remove=volumes)
     journal.removed(connection, row)
 
 

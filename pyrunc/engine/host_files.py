@@ -62,6 +62,12 @@ def make_bind_sources(options: RunOptions) -> None:
     Raises: KernelError naming the directory.
     """
     for mount in options.mounts:
+        if mount.long_form and not mount.is_volume() and not os.path.lexists(mount.source):
+            raise InvalidInput(
+                'invalid mount config for type "bind": bind source path does not exist: '
+                f"{mount.source}",
+                where="--mount",
+            )
         if mount.create_source and not os.path.lexists(mount.source):
             try:
                 os.makedirs(mount.source, 0o755, exist_ok=True)

@@ -36,6 +36,14 @@ def inspect(
         except NotFound:
             if kind is not None:
                 raise
+    if kind in (None, "volume"):
+        from .volume import inspect_volume
+
+        try:
+            return inspect_volume(engine, name)
+        except NotFound:
+            if kind is not None:
+                raise
     raise NotFound(f"No such object: {name}", kind=kind or "object", name=name)
 
 

@@ -126,17 +126,23 @@ def _graph(engine: Engine, row: containers.ContainerRow) -> Document:
 
 
 def _mounts(known: Document) -> list[Document]:
-    return [
-        {
-            "Type": "bind",
-            "Source": mount["source"],
-            "Destination": mount["target"],
-            "Mode": "ro" if mount["read_only"] else "",
-            "RW": not mount["read_only"],
-            "Propagation": mount["propagation"],
-        }
-        for mount in known["mounts"]
-    ]
+    return [_mount(mount) for mount in known["mounts"]]
+
+
+def _mount(mount: Document) -> Document:
+    name = mount.get("name")  # a volume's
+    mode = "z" if name and not mount["is_anonymous"] else ""
+    mode = "ro" if mount["read_only"] and not mount.get("long_form") else mode
+    return {
+        "Type": "volume" if name else "bind",
+        **({"Name": name} if name else {}),
+        "Source": mount["source"],
+        "Destination": mount["target"],
+        **({"Driver": "local"} if name else {}),
+        "Mode": mode,
+        "RW": not mount["read_only"],
+        "Propagation": "" if name else mount["propagation"],
+    }
 
 
 def _config(

@@ -39,6 +39,10 @@ def build(container: Container) -> dict[str, Any]:
                 "target": mount.target,
                 "read_only": mount.read_only,
                 "propagation": mount.propagation,
+                "type": "volume" if mount.is_volume() else "bind",
+                "name": mount.volume,
+                "is_anonymous": mount.is_anonymous,
+                "long_form": mount.long_form,
             }
             for mount in options.mounts
         ],

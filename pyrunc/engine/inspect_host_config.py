@@ -16,7 +16,7 @@ RUNTIME = "pyrunc"
 def host_config(known: Document, options: RunOptions, *, auto_remove: bool) -> Document:
     """Return the document; `known` is the container's record."""
     config = {
-        "Binds": [_bind(mount) for mount in known["mounts"]] or None,
+        "Binds": [_bind(mount) for mount in known["mounts"] if _is_bind(mount)] or None,
         "ContainerIDFile": known.get("cidfile", ""),
         "LogConfig": {
             "Type": known.get("log", {}).get("driver", "none"),
@@ -27,7 +27,7 @@ def host_config(known: Document, options: RunOptions, *, auto_remove: bool) -> D
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": None,
+        "VolumesFrom": [":".join(filter(None, pair)) for pair in options.volumes_from] or None,
         **_privileges(known, options),
         **_names(known, options),
         "ShmSize": options.shm_size_bytes,
@@ -44,7 +44,13 @@ def host_config(known: Document, options: RunOptions, *, auto_remove: bool) -> D
 
 
 def _bind(mount: Document) -> str:
-    return f"{mount['source']}:{mount['target']}" + (":ro" if mount["read_only"] else "")
+    source = mount.get("name") or mount["source"]
+    return f"{source}:{mount['target']}" + (":ro" if mount["read_only"] else "")
+
+
+def _is_bind(mount: Document) -> bool:
+    """Tell whether -v named it, a path or a volume."""
+    return not (mount.get("is_anonymous") or mount.get("long_form"))
 
 
 def _privileges(known: Document, options: RunOptions) -> Document:

@@ -42,14 +42,27 @@ _PROC_FILES = (
 
 
 class BindMount(Record):
-    """-v HOST:CONTAINER: a directory or file of the host, seen in the container."""
+    """-v HOST:CONTAINER, or a volume: a directory or file of the host, seen in the container.
 
-    source: str  # absolute, cleaned
+    Of a volume, `source` is known once it is there (engine/volume_mounts.py).
+    """
+
+    source: str  # absolute, cleaned; "" for a volume
     target: str  # absolute, cleaned; never "/"
     read_only: bool = False
     propagation: str = "rprivate"
     relabel: str = ""  # "z", "Z": only SELinux has a use for it
     create_source: bool = True  # a missing source is made as a directory, root's
+    volume: str = ""  # the name; "" and `is_anonymous`: a name is still to be found
+    is_anonymous: bool = False
+    copy: bool = True  # an empty volume gets what the image has there
+    labels: tuple[tuple[str, str], ...] = ()  # of a volume that this makes
+    recursive: bool = True
+    long_form: bool = False  # given by --mount
+
+    def is_volume(self) -> bool:
+        """Tell whether it is a volume, not a path of the host."""
+        return self.is_anonymous or bool(self.volume)
 
 
 class TmpfsMount(Record):
@@ -68,10 +81,7 @@ class Device(Record):
 
 
 def bind_mount(raw: str, environ: Mapping[str, str]) -> BindMount:
-    """Parse -v HOST:CONTAINER[:OPTIONS].
-
-    Raises: Unsupported for named and anonymous volumes, which a later version brings.
-    """
+    """Parse -v HOST:CONTAINER[:OPTIONS], -v NAME:CONTAINER[:OPTIONS] or -v CONTAINER."""
     if not raw:
         raise InvalidInput("invalid empty volume spec", where="--volume")
     parts = raw.split(":", 3)
@@ -79,21 +89,38 @@ def bind_mount(raw: str, environ: Mapping[str, str]) -> BindMount:
         raise _bad_volume(raw)
     source = parts[0]
     target = parts[1] if len(parts) > 1 else source
-    if len(parts) == 1 or not _is_path(source):
-        _check_volume_name(source, raw, anonymous=len(parts) == 1)
-        raise Unsupported(
-            f"volumes are not supported yet: {go_quote(raw[:200])}",
-            feature="volumes",
-            hint="give a directory of the host as an absolute path: -v /host/dir:/container/dir",
+    context = f"invalid volume specification: '{raw[:200]}': "
+    is_volume = len(parts) == 1 or not _is_path(source)
+    chosen = _volume_options(parts[2] if len(parts) > 2 else "", raw, is_volume=is_volume)
+    if is_volume:
+        if len(parts) > 1:
+            check_volume_name(source)
+        return BindMount(
+            source="",
+            target=container_path(target, context),
+            read_only=chosen.get("access") == "ro",
+            create_source=False,
+            volume=source if len(parts) > 1 else "",
+            is_anonymous=len(parts) == 1,
+            copy="copy" not in chosen,
         )
-    chosen = _volume_options(parts[2] if len(parts) > 2 else "", raw)
     return BindMount(
-        source=_host_path(source, environ),
-        target=_container_path(target, f"invalid volume specification: '{raw[:200]}': "),
+        source=host_path(source, environ),
+        target=container_path(target, context),
         read_only=chosen.get("access") == "ro",
         propagation=chosen.get("propagation", "rprivate"),
         relabel=chosen.get("relabel", ""),
     )
+
+
+def volumes_from(raw: str) -> tuple[str, str]:
+    """Parse --volumes-from CONTAINER[:ro|rw]."""
+    name, colon, mode = raw.partition(":")
+    if not name or "\0" in raw:
+        raise InvalidInput(f"malformed volumes-from specification: {raw[:200]}")
+    if colon and mode not in ("ro", "rw", "z", "Z"):
+        raise InvalidInput(f"invalid mode for volumes-from: {mode[:64]}", where="--volumes-from")
+    return name, mode if mode in ("ro", "rw") else ""
 
 
 def tmpfs_mount(raw: str) -> TmpfsMount:
@@ -115,7 +142,7 @@ def tmpfs_mount(raw: str) -> TmpfsMount:
     if len(raw) > 4096 or "\0" in raw:
         raise InvalidInput("invalid tmpfs specification", where="--tmpfs")
     return TmpfsMount(
-        target=_container_path(target, f"invalid tmpfs specification: '{raw[:200]}': "),
+        target=container_path(target, f"invalid tmpfs specification: '{raw[:200]}': "),
         options=(*flags.values(), *data.values()),
     )
 
@@ -147,7 +174,7 @@ def device(raw: str) -> Device:
         raise InvalidInput(f"{source[:200]} is not an absolute path", where="--device")
     return Device(
         source=clean(source),
-        target=_container_path(target, f"bad format for path: {raw[:200]}: "),
+        target=container_path(target, f"bad format for path: {raw[:200]}: "),
         permissions=permissions,
     )
 
@@ -167,7 +194,8 @@ def _is_path(source: str) -> bool:
     return source[0] in "/." or source == "~" or source.startswith("~/")
 
 
-def _host_path(source: str, environ: Mapping[str, str]) -> str:
+def host_path(source: str, environ: Mapping[str, str]) -> str:
+    """Return a path of the host, absolute and cleaned; "~" and "." are the caller's."""
     if source[0] == "~":
         source = environ.get("HOME", "/root") + source[1:]
     if source[0] != "/":
@@ -180,7 +208,11 @@ def _host_path(source: str, environ: Mapping[str, str]) -> str:
     return clean(source)
 
 
-def _container_path(raw: str, context: str) -> str:
+def container_path(raw: str, context: str = "") -> str:
+    """Clean a path inside the container; raises InvalidInput for one where nothing may be mounted.
+
+    `context` stands before what is said.
+    """
     if raw[:1] != "/":
         raise InvalidInput(
             f"{context}invalid mount path: '{raw[:200]}' mount path must be absolute"
@@ -195,11 +227,12 @@ def _container_path(raw: str, context: str) -> str:
     return target
 
 
-def _volume_options(text: str, raw: str) -> dict[str, str]:
+def _volume_options(text: str, raw: str, *, is_volume: bool) -> dict[str, str]:
+    foreign = "propagation" if is_volume else "copy"
     chosen: dict[str, str] = {}
     for option in text.split(",") if text else ():
         kind = _VOLUME_OPTIONS.get(option)
-        if kind is None or kind in chosen or kind == "copy":
+        if kind is None or kind in chosen or kind == foreign:
             raise InvalidInput(
                 f"invalid volume specification: '{raw[:200]}': invalid mode: {text[:200]}",
                 where="--volume",
@@ -208,12 +241,15 @@ def _volume_options(text: str, raw: str) -> dict[str, str]:
     return chosen
 
 
-def _check_volume_name(name: str, raw: str, *, anonymous: bool) -> None:
-    if anonymous:
-        _container_path(name, f"invalid volume specification: '{raw[:200]}': ")
-        return
+def check_volume_name(name: str) -> None:
+    """Refuse what can't be a volume's name, in docker's words.  Raises: InvalidInput."""
     plain = name.replace("_", "").replace(".", "").replace("-", "")
-    if not (name.isascii() and name[:1].isalnum() and plain.isalnum() and len(name) > 1):
+    if len(name) == 1 and name.isascii() and name.isalnum():
+        raise InvalidInput(
+            "volume name is too short, names should be at least two alphanumeric characters",
+            where="--volume",
+        )
+    if not (name.isascii() and name[:1].isalnum() and (plain.isalnum() and len(name) < 256)):
         raise InvalidInput(
             f"{go_quote(name[:200])} includes invalid characters for a local volume name, only "
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '

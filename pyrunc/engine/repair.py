@@ -75,6 +75,10 @@ def _repair_container(
     except NotFound:
         containers.remove_run_dir(engine.paths, row.id)
         return []
+    if not os.path.isdir(engine.paths.bundle(row.id)):  # its removal was cut off
+        if not dry_run:
+            _remove(engine, connection, row, volumes=row.auto_remove or not row.document)
+        return [Repair(kind="container", subject=row.id, action="removed: its files are gone")]
     state = containers.read_state(engine.paths, row.id)
     has_ended = containers.last_exit(engine.paths, row) is not None
     never_started = not has_ended and state is None and row.started_ns is None
@@ -85,9 +89,7 @@ def _repair_container(
         return [Repair(kind="container", subject=row.id, action="its start taken back")]
     if not dry_run:
         if never_started:
-            release(engine, connection, row)
-            forget(engine, connection, row)
-            containers.remove_run_dir(engine.paths, row.id)
+            _remove(engine, connection, row, volumes=True)
         else:
             if not has_ended:
                 release(engine, connection, row)
@@ -98,6 +100,12 @@ def _repair_container(
     else:
         action = "removed after its end" if row.auto_remove else "its end recorded"
     return [Repair(kind="container", subject=row.id, action=action)]
+
+
+def _remove(engine: Engine, connection: Connection, row: ContainerRow, *, volumes: bool) -> None:
+    release(engine, connection, row)
+    forget(engine, connection, row, volumes=volumes)
+    containers.remove_run_dir(engine.paths, row.id)
 
 
 def _remove_orphans(engine: Engine, connection: Connection, dry_run: bool) -> list[Repair]:

@@ -21,8 +21,10 @@ KILL_TIMEOUT_SECONDS = 10.0
 _MONITOR_SECONDS = 5.0
 
 
-def remove(engine: Engine, name: str, *, force: bool = False) -> str:
+def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:
     """Remove one container by name or id, killing it first with `force`; return its id.
+
+    With `volumes`, its anonymous volumes go, too.
 
     Raises: NotFound; InvalidState for a running one without `force`, with the words of docker.
     """
@@ -53,7 +55,7 @@ def remove(engine: Engine, name: str, *, force: bool = False) -> str:
         if is_running and containers.last_exit(engine.paths, row) is None:
             record_lost_end(engine, row)  # its monitor was killed, too
         release(engine, connection, row)
-        forget(engine, connection, row)
+        forget(engine, connection, row, volumes=volumes or row.auto_remove)
         containers.remove_run_dir(engine.paths, row.id)
     finally:
         os.close(lock_fd)

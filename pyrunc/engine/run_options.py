@@ -70,6 +70,7 @@ class RunOptions(Record):
     read_only: bool = False
     mounts: tuple[BindMount, ...] = ()
     tmpfs: tuple[TmpfsMount, ...] = ()
+    volumes_from: tuple[tuple[str, str], ...] = ()  # (container, "" or "ro" or "rw")
     devices: tuple[Device, ...] = ()
     shm_size_bytes: int = _SHM_DEFAULT_BYTES
 
@@ -197,6 +198,16 @@ def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) 
     if "tmpfs" in flags:
         parsed = [mounts.tmpfs_mount(raw) for raw in _list(flags, "tmpfs")]
         values["tmpfs"] = tuple({mount.target: mount for mount in parsed}.values())
+    if "mount" in flags:
+        from .mount_option import parse_mounts
+
+        binds, tmpfs = parse_mounts(_list(flags, "mount"))
+        values["mounts"] = values.get("mounts", ()) + binds
+        values["tmpfs"] = values.get("tmpfs", ()) + tmpfs
+    if "volumes-from" in flags:
+        values["volumes_from"] = tuple(map(mounts.volumes_from, _list(flags, "volumes-from")))
+    if (driver := _text(flags, "volume-driver")) not in ("", "local"):
+        raise _unsupported(f"--volume-driver {driver[:64]}")
     if "device" in flags:
         values["devices"] = tuple(mounts.device(raw) for raw in _list(flags, "device"))
     if "shm-size" in flags:

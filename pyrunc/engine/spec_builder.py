@@ -169,15 +169,17 @@ def _mounts(spec: Spec, inputs: SpecInputs) -> None:
     for mount in own:
         if mount["destination"] == "/dev/shm":
             mount.update(defaults.shm_mount(options.shm_size_bytes))
+    files = []  # sorted among the user's: they belong on top of a volume at /etc
     for name in _HOST_FILES:
         if f"/etc/{name}" not in replaced:
-            own.append(_bind(f"{inputs.bundle}/{name}", f"/etc/{name}", "rprivate"))
-    wanted = [
+            files.append(_bind(f"{inputs.bundle}/{name}", f"/etc/{name}", "rprivate"))
+    wanted = files + [
         _bind(
             mount.source,
             mount.target,
             mount.propagation,
             *(("ro", "rro") if mount.read_only else ()),
+            recursive=mount.recursive,
         )
         for mount in options.mounts
     ]
@@ -193,12 +195,12 @@ def _mounts(spec: Spec, inputs: SpecInputs) -> None:
     spec["mounts"] = own + sorted(wanted, key=lambda m: m["destination"].count("/"))
 
 
-def _bind(source: str, target: str, *options: str) -> dict[str, Any]:
+def _bind(source: str, target: str, *options: str, recursive: bool = True) -> dict[str, Any]:
     return {
         "destination": target,
         "type": "bind",
         "source": source,
-        "options": ["rbind", *options],
+        "options": ["rbind" if recursive else "bind", *options],
     }
 
 

@@ -85,7 +85,8 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["run", "-m", "x", "a"], 125,
          "invalid argument \"x\" for \"-m, --memory\" flag: invalid size: 'x'"),
         (["run", "-p", "80:80", "a"], 125, "--publish is not supported yet"),
-        (["run", "-v", "data:/x", "a"], 125, 'volumes are not supported yet: "data:/x"'),
+        (["run", "-v", "/x:y", "a"], 125, "invalid volume specification: '/x:y': invalid mount "
+         "path: 'y' mount path must be absolute"),
         (["run", "–d", "a"], 125, "invalid reference format"),
         (["ps", "a"], 1, "'pyrunc ps' accepts no arguments"),
         (["container", "ls", "a"], 1, "'pyrunc container ls' accepts no arguments"),
@@ -93,7 +94,7 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["completion"], 1, "'pyrunc completion' requires 1 argument"),
         (["rm"], 1, "'pyrunc rm' requires at least 1 argument"),
         (["rm", "-force", "x"], 125, "unknown shorthand flag: 'o' in -orce"),
-        (["rm", "-v", "x"], 1, "--volumes is not supported yet"),
+        (["rm", "-l", "x"], 1, "--link is not supported yet"),
         (["ps", "-f", "x"], 125, 'invalid argument "x" for "-f, --filter" flag: bad format of '
          "filter (expected name=value)"),
         (["ps", "-f", "foo=bar"], 1, "invalid filter 'foo'"),

@@ -341,8 +341,8 @@ def test_hostile_value_is_refused_quickly_and_briefly(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["-v", "data:/data"],
-        ["-v", "/data"],
+        ["--volume-driver", "nfs"],
+        ["--mount", "type=image,dst=/x"],
         ["--network", "mine"],
         ["--network", "container:x"],
         ["--network", "host", "--network", "none"],

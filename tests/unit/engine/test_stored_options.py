@@ -10,7 +10,8 @@ from pyrunc.engine.stored_options import from_document, to_document
 FLAGS: dict[str, object] = {
     "name": "box", "interactive": True, "tty": True, "rm": True, "init": True,
     "env": ["A=1", "B=ä"], "user": "1:2", "group-add": ["5"], "workdir": "/w",
-    "label": ["a=b"], "entrypoint": "", "read-only": True, "volume": ["/a:/b:ro"],
+    "label": ["a=b"], "entrypoint": "", "read-only": True, "volume": ["/a:/b:ro", "name:/c", "/d"],
+    "mount": ["type=volume,dst=/e,volume-label=a=b"], "volumes-from": ["x:ro"],
     "tmpfs": ["/t:size=1m"], "device": ["/dev/null:/dev/x:r"], "shm-size": "1m",
     "memory": "64m", "memory-swap": "-1", "cpus": "1.5", "cpuset-cpus": "0",
     "cgroup-parent": "a.slice",
