@@ -13,19 +13,6 @@ void client_lost(struct launch *launch)
     launch->client_fd = -1;
 }
 
-/* Send one packet without waiting: 0, -EAGAIN while the client does not read, -EPIPE without it. */
-int client_send(struct launch *launch, const void *packet, size_t size)
-{
-    if (launch->client_fd < 0)
-        return -EPIPE;
-    if (send(launch->client_fd, packet, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-        return 0;
-    if (errno == EAGAIN || errno == ENOBUFS)
-        return -EAGAIN;
-    client_lost(launch);
-    return -EPIPE;
-}
-
 /* Packets of the launch wait for the client: it reads nothing else at this time. */
 static void send_and_wait(struct launch *launch, const struct msghdr *message)
 {
@@ -64,7 +51,7 @@ void send_trace(struct launch *launch)
     }
 }
 
-static void send_with_descriptor(struct launch *launch, void *packet, size_t size, int fd)
+static int send_with_descriptor(int socket_fd, void *packet, size_t size, int fd)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec body = {.iov_base = packet, .iov_len = size};
@@ -79,27 +66,36 @@ static void send_with_descriptor(struct launch *launch, void *packet, size_t siz
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    send_and_wait(launch, &message);
+    return sendmsg(socket_fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* With a pidfd: signals from the client can neither reach another process nor queue behind input.
  */
-void send_started(struct launch *launch)
+int send_started_to(const struct launch *launch, int socket_fd)
 {
     struct started_packet packet = {
         .type = PACKET_STARTED,
         .pid = launch->pid,
-        .start_time = process_start_time(launch->pid),
+        .start_time = launch->start_time,
         .started_ns = launch->started_ns,
     };
-    send_with_descriptor(launch, &packet, sizeof packet, launch->pidfd);
+    return send_with_descriptor(socket_fd, &packet, sizeof packet, launch->pidfd);
+}
+
+void send_started(struct launch *launch)
+{
+    launch->start_time = process_start_time(launch->pid);
+    if (launch->client_fd >= 0 && send_started_to(launch, launch->client_fd) < 0)
+        client_lost(launch);
 }
 
 /* The child's filter asks somebody: the client finds out whom. */
 void send_listener(struct launch *launch, int fd)
 {
     struct listener_packet packet = {.type = PACKET_LISTENER, .pid = launch->pid};
-    send_with_descriptor(launch, &packet, sizeof packet, fd);
+    if (launch->client_fd >= 0 &&
+        send_with_descriptor(launch->client_fd, &packet, sizeof packet, fd) < 0)
+        client_lost(launch);
     close(fd);
 }
 
@@ -152,17 +148,4 @@ int start_scope(struct launch *launch, const struct step *step)
     struct scope_packet packet = {.type = PACKET_SCOPE, .pid = launch->pid};
     (void)step;
     return ask_client(launch, &packet, sizeof packet);
-}
-
-void send_exit(struct launch *launch, const struct exit_status *status)
-{
-    struct exit_packet packet = {
-        .type = PACKET_EXIT,
-        .oom_killed = status->oom_killed,
-        .code = status->code,
-        .signal = status->signal,
-        .started_ns = launch->started_ns,
-        .finished_ns = launch->finished_ns,
-    };
-    send_packet(launch, &packet, sizeof packet);
 }

@@ -1,11 +1,11 @@
 /* copy.c: how do bytes get between a container and whoever is attached to it, without loss?
  *
- * One buffer a stream.  A stream is read only while its buffer is empty, so a client that does not
- * read stops the container's writes and nothing else (back-pressure); without a client, output is
- * dropped.  The client sends one packet of input and the next when it is told that there is room:
- * what else it has to say never queues behind input that the container does not read.  When the
- * client says that nobody reads a stream any more, its pipe closes, and the container's next write
- * fails as in any pipeline.  All descriptors are non-blocking; poll decides.
+ * One buffer a stream.  A stream is read only while its buffer is empty, and that is when all who
+ * are attached have got it (clients.c): back-pressure.  Without a client, output goes to the log
+ * alone.  A client sends one packet of input and the next when it is told that there is room.  When
+ * the one that started the container says that nobody reads a stream any more, its pipe closes, and
+ * the container's next write fails as in any pipeline.  All descriptors are non-blocking; poll
+ * decides.
  */
 #define _GNU_SOURCE
 #include "parent.h"
@@ -13,9 +13,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
-enum { HANGUP_RETRY_MS = 100 };
+enum { HANGUP_RETRY_MS = 100, NOBODY = -1 };
 
 struct stream {
     int fd;
@@ -28,12 +27,12 @@ static struct {
     struct launch *launch;
     struct stream outputs[2];
     struct stream input;
+    int sender;       /* whose input waits */
     bool input_ends;  /* close it once it is empty */
-    bool owes_room;   /* to be told to the client once the input is empty */
     bool is_hung_up;  /* nobody has the terminal open; somebody may open it again */
     int64_t retry_ms; /* when to look */
     bool has_ended;   /* the container: read what is there and no more */
-} copy;
+} copy = {.sender = NOBODY};
 
 void start_copy(struct launch *launch)
 {
@@ -46,45 +45,65 @@ void start_copy(struct launch *launch)
     copy.input.fd = has_terminal ? launch->master_fd : launch->stdin_fd;
 }
 
+/* The input's buffer is empty, one way or the other: the next packet may come. */
+static void input_done(void)
+{
+    int sender = copy.sender;
+    copy.input.length = 0;
+    copy.sender = NOBODY;
+    owe_room(sender);
+}
+
 static void end_input(void)
 {
     if (copy.input.fd >= 0 && copy.input.fd != copy.launch->master_fd)
         close(copy.input.fd);
     copy.input.fd = -1;
-    copy.input.length = 0;
+    input_done();
 }
 
-/* The client is gone: what it has not read is dropped, and the container's input ends.  Of an exec
- * nothing is left to be written down: the process stays, as its container's. */
-static void detach(void)
+/* A client has left.  The input ends with the one that started the container, if it was its own
+ * (docker's StdinOnce); a terminal's never does.  Of an exec that only its client wants to hear of,
+ * nothing is left to be done: the process stays, as its container's. */
+void copy_client_gone(int index, bool has_started_it)
 {
-    if (copy.launch->plan->options & LAUNCH_FOLLOW)
+    uint32_t options = copy.launch->plan->options;
+    if (has_started_it && options & LAUNCH_FOLLOW)
         _exit(0);
-    client_lost(copy.launch);
-    copy.outputs[0].length = copy.outputs[1].length = 0;
+    if (copy.sender == index)
+        copy.sender = NOBODY;
+    if (!has_started_it || options & (LAUNCH_STDIN_STAYS | LAUNCH_TERMINAL))
+        return;
     copy.input_ends = true;
     if (copy.input.length == 0)
         end_input();
 }
 
-static void send_output(struct stream *stream)
+const char *output_packet(int stream, size_t *length)
 {
-    int result = client_send(copy.launch, stream->packet, stream->length);
-    if (result != -EAGAIN)
-        stream->length = 0;
-    if (result == -EPIPE)
-        detach();
+    *length = copy.outputs[stream].length;
+    return copy.outputs[stream].packet;
+}
+
+/* A buffer that nobody waits for is empty. */
+static void settle_outputs(void)
+{
+    for (int i = 0; i < 2; i++)
+        if (copy.outputs[i].length > 0 && !is_owed(OWED_STDOUT << i))
+            copy.outputs[i].length = 0;
 }
 
 /* Kernel: a terminal that nobody holds open reads EIO, until somebody opens it again. */
 static void read_output(struct stream *stream)
 {
+    int number = stream == &copy.outputs[1];
     ssize_t length = read(stream->fd, stream->packet + 1, sizeof stream->packet - 1);
     if (length > 0) {
-        log_output(stream == &copy.outputs[1], stream->packet + 1, (size_t)length);
-        stream->packet[0] = stream == &copy.outputs[0] ? PACKET_STDOUT : PACKET_STDERR;
+        log_output(number, stream->packet + 1, (size_t)length);
+        stream->packet[0] = number ? PACKET_STDERR : PACKET_STDOUT;
         stream->length = (size_t)length + 1;
-        send_output(stream);
+        owe_output(number);
+        settle_outputs();
         return;
     }
     if (length < 0 && (errno == EAGAIN || errno == EINTR) && !copy.has_ended)
@@ -99,17 +118,6 @@ static void read_output(struct stream *stream)
     stream->fd = -1;
 }
 
-/* A packet of input was written, or dropped because nobody can get it: say that there is room. */
-static void tell_room(void)
-{
-    static const char packet = PACKET_ROOM;
-    int result = client_send(copy.launch, &packet, sizeof packet);
-    if (result != -EAGAIN)
-        copy.owes_room = false;
-    if (result == -EPIPE)
-        detach();
-}
-
 static void write_input(void)
 {
     struct stream *input = &copy.input;
@@ -121,10 +129,12 @@ static void write_input(void)
         return;
     }
     input->done += (size_t)length;
-    if (input->done == input->length)
-        input->length = 0;
-    if (input->length == 0 && copy.input_ends)
+    if (input->done < input->length)
+        return;
+    if (copy.input_ends)
         end_input();
+    else
+        input_done();
 }
 
 static void resize(const struct resize_packet *packet)
@@ -147,70 +157,61 @@ static void close_output(char type)
     if (fd == copy.launch->master_fd) {
         copy.launch->master_fd = -1;
         copy.input.fd = -1;
-        copy.input.length = 0;
+        input_done();
         copy.is_hung_up = false;
     }
     close(fd);
 }
 
+/* Where a packet of input goes; NULL while one is there. */
+char *input_buffer(void)
+{
+    return copy.input.length > 0 ? NULL : copy.input.packet;
+}
+
 /* The packet lies in the input's own buffer, which was empty. */
-static void take_input(size_t length)
+static void take_input(int index, size_t length)
 {
     struct stream *input = &copy.input;
-    copy.owes_room = true;
-    if (input->fd < 0 || length < 2)
+    copy.sender = index;
+    if (input->fd < 0 || length < 2) {
+        input_done();
         return;
+    }
     input->length = length;
     input->done = 1;
     write_input();
 }
 
-static void handle_packet(const char *packet, size_t length)
+/* One that is attached beside others says that its input has ended; it is everybody's. */
+static void take_end(void)
+{
+    if (copy.launch->plan->options & (LAUNCH_STDIN_STAYS | LAUNCH_TERMINAL))
+        return;
+    copy.input_ends = true;
+    if (copy.input.length == 0)
+        end_input();
+}
+
+void handle_packet(int index, const char *packet, size_t length)
 {
     struct signal_packet signal_packet;
     struct resize_packet resize_packet;
 
-    switch (packet[0]) {
-    case PACKET_STDIN_END:
-        copy.input_ends = true;
-        if (copy.input.length == 0)
-            end_input();
-        break;
-    case PACKET_SIGNAL:
-        if (length < sizeof signal_packet)
-            break;
+    if (packet[0] == PACKET_STDIN) {
+        take_input(index, length);
+    } else if (packet[0] == PACKET_STDIN_END) {
+        take_end();
+    } else if (packet[0] == PACKET_SIGNAL && length >= sizeof signal_packet) {
         memcpy(&signal_packet, packet, sizeof signal_packet);
         syscall(SYS_pidfd_send_signal, copy.launch->pidfd, signal_packet.number, NULL, 0);
-        break;
-    case PACKET_RESIZE:
-        if (length < sizeof resize_packet)
-            break;
+    } else if (packet[0] == PACKET_RESIZE && length >= sizeof resize_packet) {
         memcpy(&resize_packet, packet, sizeof resize_packet);
         resize(&resize_packet);
-        break;
-    case PACKET_CLOSE:
-        if (length >= sizeof(struct close_packet))
+    } else if (packet[0] == PACKET_CLOSE && length >= sizeof(struct close_packet)) {
+        if (speaks_for_all(index))
             close_output(packet[1]);
-        break;
-    default:
-        break;
     }
-}
-
-/* Into the input's buffer while that is empty; what comes meanwhile is short, and no input. */
-static void read_client(void)
-{
-    char control[sizeof(struct signal_packet)];
-    bool is_full = copy.input.length > 0;
-    char *packet = is_full ? control : copy.input.packet;
-    size_t size = is_full ? sizeof control : sizeof copy.input.packet;
-    ssize_t length = recv(copy.launch->client_fd, packet, size, MSG_DONTWAIT);
-    if (length > 0 && packet[0] == PACKET_STDIN && !is_full)
-        take_input((size_t)length);
-    else if (length > 0)
-        handle_packet(packet, (size_t)length);
-    else if (length == 0 || (errno != EAGAIN && errno != EINTR))
-        detach();
 }
 
 /* When the terminal is to be looked at again; -1 for never. */
@@ -222,11 +223,6 @@ int64_t copy_next_ms(void)
 /* What to wait for: room in one direction, or something to read in the other. */
 void copy_watch(struct pollfd watched[WATCHES])
 {
-    bool tells_room = copy.owes_room && copy.input.length == 0;
-    bool waits = tells_room || copy.outputs[0].length > 0 || copy.outputs[1].length > 0;
-
-    watched[AT_CLIENT].fd = copy.launch->client_fd;
-    watched[AT_CLIENT].events = waits ? POLLIN | POLLOUT : POLLIN;
     for (int i = 0; i < 2; i++)
         if (copy.outputs[i].length == 0 && !copy.is_hung_up)
             watched[AT_STDOUT + i].fd = copy.outputs[i].fd;
@@ -238,9 +234,10 @@ void copy_watch(struct pollfd watched[WATCHES])
         watched[AT_PROCESS].fd = copy.launch->pidfd;
 }
 
-/* `ready` is what poll said of `watched`. */
+/* `ready` is what poll said of `watched`; before the clients' turn. */
 void copy_ready(const struct pollfd watched[WATCHES], int ready)
 {
+    settle_outputs();
     if (copy.is_hung_up && now_ms() >= copy.retry_ms)
         copy.is_hung_up = false;
     if (ready <= 0)
@@ -250,14 +247,6 @@ void copy_ready(const struct pollfd watched[WATCHES], int ready)
             read_output(&copy.outputs[i]);
     if (watched[AT_INPUT].revents && copy.input.length > 0)
         write_input();
-    if (watched[AT_CLIENT].revents & POLLOUT)
-        for (int i = 0; i < 2; i++)
-            if (copy.outputs[i].length > 0)
-                send_output(&copy.outputs[i]);
-    if (watched[AT_CLIENT].revents & ~POLLOUT && copy.launch->client_fd >= 0)
-        read_client();
-    if (copy.owes_room && copy.input.length == 0)
-        tell_room();
 }
 
 static bool has_output(const struct stream *stream)

@@ -383,6 +383,7 @@ static _Noreturn void leave_created(struct launch *launch)
 static void report_start(struct launch *launch)
 {
     launch->started_ns = clock_ns(CLOCK_REALTIME);
+    open_attach_socket(launch);
     write_state(launch);
     if (launch->plan->options & LAUNCH_TRACE)
         send_trace(launch);
@@ -393,6 +394,7 @@ int main(void)
 {
     static struct launch launch = {
         .client_fd = FD_CLIENT,
+        .attach_fd = -1,
         .pidfd = -1,
         .stdin_fd = -1,
         .stdout_fd = -1,

@@ -149,8 +149,9 @@ enum {
     LAUNCH_INTERACTIVE = 2,
     LAUNCH_TRACE = 4,
     LAUNCH_VOLATILE = 8,
-    LAUNCH_FOLLOW = 16,   /* leave when the client does: before execve the child dies of it */
-    LAUNCH_DETACHED = 32, /* the client hears of the start and no more; the input stays open */
+    LAUNCH_FOLLOW = 16,      /* leave when the client does: before execve the child dies of it */
+    LAUNCH_DETACHED = 32,    /* the client hears of the start and no more */
+    LAUNCH_STDIN_STAYS = 64, /* no client ends the input */
 };
 
 /* An array of offsets of strings. */
@@ -232,7 +233,9 @@ enum packet_type {
     PACKET_ROOM = 'R',        /* nothing: the last packet of input is gone, another may come */
     PACKET_HOOKS = 'H',       /* struct hooks_packet: now run those that are yours, then say GO */
     PACKET_HOOK_FAILED = 'F', /* struct hook_report, before the record of its step */
-    PACKET_SCOPE = 'U',       /* struct scope_packet: have systemd make the unit, then say GO */
+    PACKET_MISSED = 'L', /* struct missed_packet: output that this client did not read in time */
+    PACKET_FULL = 'B',   /* nothing: no more clients can attach */
+    PACKET_SCOPE = 'U',  /* struct scope_packet: have systemd make the unit, then say GO */
     /* client to launcher */
     PACKET_STDIN = '0',     /* bytes, one packet at a time */
     PACKET_STDIN_END = 'E', /* nothing */
@@ -306,6 +309,13 @@ struct close_packet {
     char stream; /* PACKET_STDOUT or PACKET_STDERR */
 };
 _Static_assert(sizeof(struct close_packet) == 2, "the layout of launcher.py");
+
+struct missed_packet {
+    char type;
+    char padding[7];
+    uint64_t bytes;
+};
+_Static_assert(sizeof(struct missed_packet) == 16, "the layout of launcher.py");
 
 struct hooks_packet {
     char type;

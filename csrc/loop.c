@@ -34,16 +34,30 @@ static int timeout_ms(int64_t due_ms)
 bool loop_once(void)
 {
     struct pollfd watched[WATCHES];
+    int64_t due_ms = earlier(clients_next_ms(), earlier(copy_next_ms(), health_next_ms()));
 
     for (int i = 0; i < WATCHES; i++)
         watched[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     copy_watch(watched);
+    clients_watch(watched);
     health_watch(watched + AT_HEALTH);
-    int ready = poll(watched, WATCHES, timeout_ms(earlier(copy_next_ms(), health_next_ms())));
+    int ready = poll(watched, WATCHES, timeout_ms(due_ms));
+    clients_ready(watched, ready);
     copy_ready(watched, ready);
     for (int i = AT_HEALTH; ready > 0 && i < AT_HEALTH + HEALTH_WATCHES; i++)
         if (watched[i].revents)
             health_ready(&watched[i]);
     health_tick();
     return ready > 0 && watched[AT_PROCESS].revents != 0;
+}
+
+/* The same for nothing but the clients: the container has ended, and only they are left. */
+void loop_clients(void)
+{
+    struct pollfd watched[WATCHES];
+
+    for (int i = 0; i < WATCHES; i++)
+        watched[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    clients_watch(watched);
+    clients_ready(watched, poll(watched, WATCHES, timeout_ms(clients_next_ms())));
 }

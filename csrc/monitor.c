@@ -75,6 +75,22 @@ static void finish_output(void)
     end_log();
 }
 
+/* Tell everybody who is attached; whoever started the container is waited for. */
+static void tell_end(const struct launch *launch, const struct exit_status *status)
+{
+    struct exit_packet packet = {
+        .type = PACKET_EXIT,
+        .oom_killed = status->oom_killed,
+        .code = status->code,
+        .signal = status->signal,
+        .started_ns = launch->started_ns,
+        .finished_ns = launch->finished_ns,
+    };
+    owe_end(&packet);
+    while (is_owed(OWED_END))
+        loop_clients();
+}
+
 /* Without a client, the log is complete before anybody can read that the container has ended; with
  * one, that does not wait for its reading. */
 _Noreturn void monitor(struct launch *launch)
@@ -85,21 +101,22 @@ _Noreturn void monitor(struct launch *launch)
     settle(launch);
     start_log(launch->plan);
     start_copy(launch);
+    start_clients(launch);
     start_health(launch);
     while (!loop_once())
         continue;
     end_health();
     reap(launch, &status);
     status.oom_killed = was_oom_killed(launch->plan);
-    is_alone = launch->client_fd < 0;
+    is_alone = !has_clients();
     if (is_alone)
         finish_output();
     write_exit(launch, &status);
     remove_cgroups(launch);
     if (!is_alone)
         finish_output();
-    send_exit(launch, &status);
-    if (launch->client_fd < 0)
+    tell_end(launch, &status);
+    if (!has_starter())
         clean_up(launch);
     _exit(0);
 }

@@ -25,6 +25,12 @@ def window_size(fd: int) -> tuple[int, int]:
     return rows, columns
 
 
+def users_size() -> tuple[int, int]:
+    """Return rows and columns of the user's terminal, whichever of stdout and stdin is one."""
+    size = window_size(1)
+    return size if any(size) else window_size(0)
+
+
 class RawMode:
     """A context in which the terminal behind `fd` passes every byte through; nothing if it is none.
 

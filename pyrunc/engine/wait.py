@@ -12,7 +12,8 @@ import select
 from errno import EIO, EPIPE
 
 from ..errors import KernelError, PyruncError
-from ..kernel.launcher import Exited, Output, Room
+from ..kernel.launcher import Exited, Full, Missed, Output, Room
+from ..oci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launcher import Launch
+    from .detach_keys import KeyFilter
 
 STDIN_CHUNK_BYTES = (16 << 10) - 1  # a packet to the monitor, less its type
+_TYPED_AHEAD_BYTES = 1 << 20  # at a terminal, so that the detach keys are seen behind it
 
 # What docker does not pass on either: SIGCHLD and SIGURG are this process's own business, SIGPIPE
 # tells of our own output, KILL and STOP can't be caught, WINCH becomes a resize.
@@ -31,6 +34,32 @@ _KEPT = frozenset(
         _signal.SIGWINCH,
     }
 )  # fmt: skip
+
+
+# What ends this process where signals are its own, once the terminal is given back.
+_LEAVING = frozenset({_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM})
+
+
+class Attachment(Record):
+    """What the user wants of a container while attached to it."""
+
+    interactive: bool
+    terminal: bool  # the container has one
+    streams: tuple[int, ...] = (1, 2)
+    detach_keys: bytes = b""  # b"" for none
+    sig_proxy: bool = True
+    is_starter: bool = True  # it has started the container: its reader's end is the container's
+
+
+class MonitorDied(PyruncError):
+    """The monitor is gone and has not said how the container ended."""
+
+
+class _Left(Exception):  # noqa: N818  # no error
+    """The user leaves a container that goes on; by a signal unless that is 0."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
 
 
 class SignalPipe:
@@ -67,6 +96,14 @@ class SignalPipe:
         os.close(self.read_fd)
         os.close(self._write_fd)
 
+    def keep_to_ourselves(self) -> None:
+        """Give back all signals but the window's, and those that end us: they wait to be read."""
+        for number, handler in list(self._previous.items()):
+            is_ours = number in _LEAVING and handler is not _signal.SIG_IGN
+            if number != _signal.SIGWINCH and not is_ours:
+                _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
+                del self._previous[number]
+
     def _handle(self, _number: int, _frame: object) -> None:
         """Pass on what came; the wake-up descriptor has the signal's number."""
         if self.deliver is not None:
@@ -83,51 +120,80 @@ class SignalPipe:
 class _Input:
     """The user's stdin on its way to the container, one chunk at a time."""
 
-    def __init__(self, launch: Launch, poll: select.poll, *, terminal: bool) -> None:
+    def __init__(self, launch: Launch, poll: select.poll, wanted: Attachment) -> None:
         """Begin to read stdin; a terminal ends only by hanging up, as a whole."""
         self._launch = launch
-        self._terminal = terminal
+        self._wanted = wanted
         self._poll = poll
-        self._pending: bytes | None = None  # b"" is the end of stdin, still to be told
+        self._pending = b""
+        self._has_ended = self._is_told = False
+        self._keys: KeyFilter | None = None
+        if wanted.terminal and wanted.detach_keys:
+            from .detach_keys import KeyFilter
+
+            self._keys = KeyFilter(wanted.detach_keys)
+        self._is_reading = True
         poll.register(0, select.POLLIN)
 
-    def read(self) -> None:
-        """Take a chunk and pass it on; stop reading until the container has room."""
+    def read(self) -> bool:
+        """Take a chunk and pass it on; False once the user wants to leave.
+
+        Nothing more is read until the container has room, but for the keys that take the user away
+        from one that never has.
+        """
         try:
-            self._pending = os.read(0, STDIN_CHUNK_BYTES)
+            data = os.read(0, STDIN_CHUNK_BYTES)
         except OSError:
-            self._pending = b""
-        self._poll.unregister(0)
+            data = b""
+        self._has_ended = not data
+        stays = not (self._has_ended and self._wanted.terminal) or self._wanted.is_starter
+        if self._keys is not None:
+            data, has_left = self._keys.feed(data)
+            stays = stays and not has_left
+        self._pending += data
         self.flush()
+        return stays
 
     def flush(self) -> None:
-        """Try to pass on what waits; read on once it went."""
-        if self._pending is None:
-            return
-        data = self._pending
-        if data:
-            sent = self._launch.send_stdin(data)
-        elif self._terminal:
-            sent = self._launch.close_output(1)
-        else:
-            sent = self._launch.close_stdin()
-        if sent:
-            self._pending = None
-            if data:
-                self._poll.register(0, select.POLLIN)
+        """Try to pass on what waits; read on once there is room."""
+        while self._pending and self._launch.send_stdin(self._pending[:STDIN_CHUNK_BYTES]):
+            self._pending = self._pending[STDIN_CHUNK_BYTES:]
+        limit = _TYPED_AHEAD_BYTES if self._keys is not None else 1
+        if self._has_ended or len(self._pending) >= limit:
+            if self._is_reading:
+                self._poll.unregister(0)
+            self._is_reading = False
+        elif not self._is_reading:
+            self._poll.register(0, select.POLLIN)
+            self._is_reading = True
         # Input waits for a `Room`; the words that end it, for a socket that takes them.
-        waits = not sent and not data
+        waits = self._has_ended and not self._pending and not self._end()
         events = select.POLLIN | select.POLLOUT if waits else select.POLLIN
         self._poll.modify(self._launch.fileno(), events)
 
+    def _end(self) -> bool:
+        """Say that the input has ended; once is enough."""
+        if self._is_told:
+            return True
+        if self._wanted.terminal:
+            self._is_told = self._launch.close_output(1)
+        else:
+            self._is_told = self._launch.close_stdin()
+        return self._is_told
+
 
 class _Outputs:
-    """The user's stdout and stderr; when the reader of one is gone, the container's closes too."""
+    """The user's stdout and stderr; what happens when nobody reads one any more, too.
 
-    def __init__(self, launch: Launch) -> None:
-        """Begin with both."""
+    To the one that started the container: its end there closes as well, as in a pipeline.  Another
+    leaves a container that goes on, as any program whose reader is gone.
+    """
+
+    def __init__(self, launch: Launch, wanted: Attachment) -> None:
+        """Begin with what is wanted; the rest is dropped."""
         self._launch = launch
-        self._open = {1, 2}
+        self._is_starter = wanted.is_starter
+        self._open = set(wanted.streams)
         self._closing: list[int] = []  # to be told to the monitor, as soon as it takes packets
         self.failure: KernelError | None = None  # the first loss that is not a reader's choice
 
@@ -141,8 +207,10 @@ class _Outputs:
                 select.select([], [stream], [])
             except OSError as error:
                 self._open.remove(stream)
-                self._closing.append(stream)
                 self._note(stream, error)
+                if not self._is_starter:
+                    raise _Left(_signal.SIGPIPE) from error
+                self._closing.append(stream)
                 self.tell_closed()
 
     def tell_closed(self) -> None:
@@ -160,26 +228,34 @@ class _Outputs:
 def attach(
     launch: Launch,
     signals: SignalPipe,
+    wanted: Attachment,
     *,
-    interactive: bool,
-    terminal: bool,
     tell: Callable[[str], object] | None = None,
-) -> Exited:
+) -> Exited | None:
     """Copy until the container has ended and all its output has been written; return how it ended.
 
+    None: the user typed the detach keys, and the container goes on.  A signal that is not for the
+    container ends this process, once the terminal is what it was.
     `tell` gets a sentence when output was lost for another reason than a reader that left.
-    Raises: PyruncError when the monitor died before it could tell.
+    Raises: MonitorDied when the monitor is gone before it could tell.
     """
-    outputs = _Outputs(launch)
-    signals.deliver = lambda: _pass_signals(launch, signals.read(), terminal)
-    signals.deliver()
+    outputs = _Outputs(launch, wanted)
+    if not wanted.sig_proxy:
+        signals.keep_to_ourselves()
+    signals.deliver = lambda: _pass_signals(launch, signals.read(), wanted)
     try:
-        if not (terminal and interactive):
-            return _copy(launch, signals, outputs, interactive=interactive, terminal=terminal)
+        signals.deliver()
+        if not (wanted.terminal and wanted.interactive):
+            return _copy(launch, signals, outputs, wanted, tell)
         from .terminal import RawMode
 
         with RawMode(0):
-            return _copy(launch, signals, outputs, interactive=True, terminal=True)
+            return _copy(launch, signals, outputs, wanted, tell)
+    except _Left as left:
+        if left.number:
+            _signal.signal(left.number, _signal.SIG_DFL)
+            os.kill(os.getpid(), left.number)
+        return None
     finally:
         signals.deliver = None
         if outputs.failure is not None and tell is not None:
@@ -187,43 +263,71 @@ def attach(
 
 
 def _copy(
-    launch: Launch, signals: SignalPipe, outputs: _Outputs, *, interactive: bool, terminal: bool
+    launch: Launch,
+    signals: SignalPipe,
+    outputs: _Outputs,
+    wanted: Attachment,
+    tell: Callable[[str], object] | None,
 ) -> Exited:
     poll = select.poll()
     poll.register(launch.fileno(), select.POLLIN)
     poll.register(signals.read_fd, select.POLLIN)
-    stdin = _Input(launch, poll, terminal=terminal) if interactive else None
+    stdin = _Input(launch, poll, wanted) if wanted.interactive else None
     while True:
         for fd, event in poll.poll():
             if fd == signals.read_fd:
-                _pass_signals(launch, signals.read(), terminal)
+                _pass_signals(launch, signals.read(), wanted)
             elif fd == 0 and stdin is not None:
-                stdin.read()
+                if not stdin.read():
+                    raise _Left
             elif event & ~select.POLLOUT:
-                message = launch.receive()
-                if isinstance(message, Output):
-                    outputs.write(message.stream, message.data)
-                elif isinstance(message, Room):
-                    if stdin is not None:
-                        stdin.flush()
-                elif isinstance(message, Exited):
-                    return message
-                elif message is None:
-                    raise PyruncError(
-                        "cannot tell how the container ended: its monitor died",
-                        hint="`pyrunc ps -a` shows what is left of it",
-                    )
+                ended = _take(launch, outputs, stdin, tell)
+                if ended is not None:
+                    return ended
             elif stdin is not None:
                 stdin.flush()
             outputs.tell_closed()
 
 
-def _pass_signals(launch: Launch, numbers: bytes, terminal: bool) -> None:
+def _take(
+    launch: Launch,
+    outputs: _Outputs,
+    stdin: _Input | None,
+    tell: Callable[[str], object] | None,
+) -> Exited | None:
+    """Take one packet of the monitor's; return the last one."""
+    message = launch.receive()
+    if isinstance(message, Output):
+        outputs.write(message.stream, message.data)
+    elif isinstance(message, Room):
+        if stdin is not None:
+            stdin.flush()
+    elif isinstance(message, Exited):
+        return message
+    elif isinstance(message, Missed):
+        if tell is not None:
+            tell(f"pyrunc: {message.size_bytes} bytes of output are left out here: nobody read it")
+    elif isinstance(message, Full):
+        raise PyruncError(
+            "cannot attach: too many are attached to the container already",
+            hint="`pyrunc logs -f` shows what it prints",
+        )
+    elif message is None:
+        raise MonitorDied(
+            "cannot tell how the container ended: its monitor died",
+            hint="`pyrunc ps -a` shows what is left of it",
+        )
+    return None
+
+
+def _pass_signals(launch: Launch, numbers: bytes, wanted: Attachment) -> None:
     for number in numbers:
         if number == _signal.SIGWINCH:
-            if terminal:
-                from .terminal import window_size
+            if wanted.terminal:
+                from .terminal import users_size
 
-                launch.resize(*window_size(0))
-        else:
+                launch.resize(*users_size())
+        elif wanted.sig_proxy:
             launch.signal(number)
+        elif number in _LEAVING:
+            raise _Left(number)

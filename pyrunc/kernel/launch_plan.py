@@ -186,7 +186,8 @@ class Job(Record):
     `mode` is "monitor" (copy output to the client and stay), "create" (leave once the child waits
     to be started), "run" (the container has the launcher's own stdio; stay) or "detach" (the same,
     and leave once the command is executed).  One that `follows` leaves as soon as its client does;
-    one that is `detached` hears of the start and no more, and the container's stdin stays open.
+    one that is `detached` hears of the start and no more.  With `stdin_stays`, no client ends the
+    container's stdin.
 
     `state_prefix` is the text of a JSON object without its closing brace; an empty one writes no
     state.json, and an empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the
@@ -208,6 +209,7 @@ class Job(Record):
     mode: str = "monitor"
     follows: bool = False
     detached: bool = False
+    stdin_stays: bool = False
     log_path: str = ""
     log_max_bytes: int = 0
     log_max_files: int = 1
@@ -325,7 +327,7 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         *pool.strings(job.log_compress_argv),
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
-    options |= job.follows << 4 | job.detached << 5
+    options |= job.follows << 4 | job.detached << 5 | job.stdin_stays << 6
     header = _HEADER.pack(
         MAGIC,
         pool.size,

@@ -33,16 +33,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Exited",
+    "Full",
     "HookFailed",
     "HooksDue",
     "Job",
     "Launch",
     "Listener",
+    "Missed",
     "Output",
     "Room",
     "ScopeDue",
     "Started",
     "StepRecord",
+    "connect",
     "read_hook_report",
     "start",
 ]
@@ -50,6 +53,8 @@ __all__ = [
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIRECTORY: Final = f"{_PACKAGE}/libexec"
 PROGRAM: Final = "pyrunc-init"
+
+ATTACH_NAME: Final = "attach"  # the monitor's socket, in the run directory
 
 PACKET_BYTES: Final = 16384
 STDOUT: Final = 1
@@ -126,6 +131,16 @@ class Room(Record):
     """The last packet of input went to the container: `send_stdin` takes another."""
 
 
+class Missed(Record):
+    """This client did not read for long, and was not waited for: so many bytes went past it."""
+
+    size_bytes: int
+
+
+class Full(Record):
+    """So many clients are attached that there is no room for this one."""
+
+
 class Exited(Record):
     """The container has ended, exit.json is written and its cgroups are gone."""
 
@@ -137,10 +152,10 @@ class Exited(Record):
 
 
 class Launch:
-    """The client's end of a launch.  Closing it leaves the container running."""
+    """The client's end of a launch, or of a container that runs.  Closing it leaves that running."""
 
     def __init__(self, connection: socket, pid: int) -> None:
-        """Take over the connection; `pid` is the launcher's."""
+        """Take over the connection; `pid` is the launcher's, 0 if it is no child of ours."""
         self._socket = connection
         self._pidfd = -1
         self._has_room = True
@@ -161,6 +176,8 @@ class Launch:
         | ScopeDue
         | Output
         | Room
+        | Missed
+        | Full
         | Exited
         | None
     ):
@@ -181,6 +198,10 @@ class Launch:
         if kind == b"R":
             self._has_room = True
             return Room()
+        if kind == b"L":
+            return Missed(size_bytes=unpack("=8xQ", packet)[0])
+        if kind == b"B":
+            return Full()
         if kind == b"T":
             index, errno, start_ns, end_ns, value = _STEP.unpack(packet)
             return StepRecord(
@@ -327,6 +348,24 @@ def start(
     finally:
         os.close(plan_fd)
     return Launch(ours, pid)
+
+
+def connect(run_dir: str) -> Launch:
+    """Attach to the monitor of a container that runs; the first packet is its `Started`, or `Full`.
+
+    Kernel: an address of AF_UNIX holds 107 bytes, the path of a run directory any number: by way of
+    its descriptor.
+    Raises: FileNotFoundError, ConnectionRefusedError when there is no monitor (any more).
+    """
+    from _socket import socket as new_socket
+
+    directory_fd = os.open(run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection = new_socket(AF_UNIX, SOCK_SEQPACKET)
+        connection.connect(f"/proc/self/fd/{directory_fd}/{ATTACH_NAME}")
+    finally:
+        os.close(directory_fd)
+    return Launch(connection, 0)
 
 
 def read_hook_report(raw: bytes) -> HookFailed | None:

@@ -264,7 +264,7 @@ def test_state_and_exit_are_written(root: Path, tmp_path: Path) -> None:
         "finished_ns": outcome.exited.finished_ns,
     }
     assert os.listdir(tmp_path / "bundle") == ["exit.json"]
-    assert os.listdir(tmp_path / "run") == ["state.json"]
+    assert sorted(os.listdir(tmp_path / "run")) == ["attach", "state.json"]
 
 
 def test_failed_launch_writes_nothing(root: Path, tmp_path: Path) -> None:
