@@ -72,7 +72,7 @@ void copy_client_gone(int index, bool has_started_it)
         _exit(0);
     if (copy.sender == index)
         copy.sender = NOBODY;
-    if (!has_started_it || options & (LAUNCH_STDIN_STAYS | LAUNCH_TERMINAL))
+    if (!has_started_it || options & (LAUNCH_STDIN_STAYS | LAUNCH_TERMINAL | LAUNCH_UNFED))
         return;
     copy.input_ends = true;
     if (copy.input.length == 0)

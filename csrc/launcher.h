@@ -152,6 +152,7 @@ enum {
     LAUNCH_FOLLOW = 16,      /* leave when the client does: before execve the child dies of it */
     LAUNCH_DETACHED = 32,    /* the client hears of the start and no more */
     LAUNCH_STDIN_STAYS = 64, /* no client ends the input */
+    LAUNCH_UNFED = 128,      /* the client has no input, and its end is not the input's */
 };
 
 /* An array of offsets of strings. */

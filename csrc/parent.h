@@ -1,8 +1,8 @@
 /* parent.h: what do the files of the launcher's own half share?
  *
  * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, loop.c, clients.c, health.c, copy.c,
- * log.c, log_file.c, log_socket.c, stdio.c, cgroup.c and record.c run in the launcher, before clone3
- * and beside the container after it.  They use the C library, but no heap.
+ * log.c, log_file.c, log_socket.c, stdio.c, cgroup.c and record.c run in the launcher, before
+ * clone3 and beside the container after it.  They use the C library, but no heap.
  */
 #ifndef PYRUNC_PARENT_H
 #define PYRUNC_PARENT_H

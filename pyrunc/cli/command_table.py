@@ -15,6 +15,7 @@ CONTAINER: dict[str, Entry] = {
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
     "rm": ("commands_container", "RM", "Remove containers"),
     "logs": ("commands_life", "LOGS", "Print what a container has printed"),
+    "attach": ("commands_life", "ATTACH", "Attach to a running container"),
     "start": ("commands_life", "START", "Start containers that do not run"),
     "restart": ("commands_life", "RESTART", "Stop containers, and start them again"),
     "rename": ("commands_life", "RENAME", "Give a container another name"),
@@ -69,7 +70,8 @@ SYSTEM: dict[str, Entry] = {
 ROOT: dict[str, Entry] = {
     "run": CONTAINER["run"],
     "explain": ("commands_run", "EXPLAIN", "Show the steps that run would take, and take none"),
-    **{name: CONTAINER[name] for name in ("exec", "create", "start", "restart", "rename")},
+    **{name: CONTAINER[name] for name in ("exec", "create", "attach", "start")},
+    **{name: CONTAINER[name] for name in ("restart", "rename")},
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
@@ -99,14 +101,14 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 
 # docker's commands that a later version brings
 ROOT_LATER = (
-    "attach", "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
+    "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
     "cp",
     "manifest", "network", "node", "plugin",
     "secret", "service", "stack",
     "swarm", "trust",
 )  # fmt: skip
 CONTAINER_LATER = (
-    "attach", "cp",
+    "cp",
 )  # fmt: skip
 IMAGE_LATER = ("build",)
 VOLUME_LATER = ("update",)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .option_table import Row
 
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
+_KEYS: Row = ("detach-keys", "", VALUE, "KEYS", "", "To leave by (default ctrl-p,ctrl-q)")
 _MANY = "CONTAINER [CONTAINER...]"
 _STOPS_AT_ONCE = 16
 
@@ -128,16 +129,36 @@ def start(call: Call) -> int:
     engine = call.engine()
     if attaches:
         from ..engine.start_again import start_attached
+        from ..engine.wait import Attachment
 
-        return start_attached(
-            engine,
-            call.operands[0],
-            interactive=call.is_on("interactive"),
-            tell=output.note,
-        )
+        wanted = Attachment(interactive=call.is_on("interactive"), detach_keys=_keys(call))
+        return start_attached(engine, call.operands[0], wanted, tell=output.note)
     from ..engine.start_again import start_container
 
     return _each(call, lambda name: start_container(engine, name))
+
+
+def attach(call: Call) -> int:
+    """Attach to a running container, until it ends or the user leaves it."""
+    from ..engine.attach import attach_container
+    from ..engine.wait import Attachment
+
+    wanted = Attachment(
+        interactive=not call.is_on("no-stdin"),
+        detach_keys=_keys(call),
+        sig_proxy=bool(call.flags.get("sig-proxy", True)),
+    )
+    code = attach_container(call.engine(), call.operands[0], wanted, tell=output.note)
+    if code is None:
+        output.note("read escape sequence")  # docker's words, and its exit code
+        return 1
+    return code
+
+
+def _keys(call: Call) -> bytes:
+    from ..engine import detach_keys
+
+    return detach_keys.parse(call.text("detach-keys"))
 
 
 def restart(call: Call) -> int:
@@ -256,12 +277,30 @@ START = Command(
     rows=(
         ("attach", "a", FLAG, "", "", "Stay, with its output and signals, until it ends"),
         ("interactive", "i", FLAG, "", "", "Give it your input, too"),
+        _KEYS,
         _HELP,
     ),
-    later={"detach-keys": ("", VALUE), "checkpoint": ("", VALUE), "checkpoint-dir": ("", VALUE)},
+    later={"checkpoint": ("", VALUE), "checkpoint-dir": ("", VALUE)},
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Start containers that were created, or have ended.",
+    complete=containers,
+)
+
+ATTACH = Command(
+    "attach",
+    attach,
+    rows=(
+        _KEYS,
+        ("no-stdin", "", FLAG, "", "", "Its output alone: nothing that is typed goes there"),
+        ("sig-proxy", "", FLAG, "", "", "Pass signals on, unless it has a terminal (default true)"),
+        _HELP,
+    ),
+    usage="CONTAINER",
+    counts=(1, 1),
+    about="Attach to a running container: its output is yours from now on, and your input "
+    "its own.\n\nOthers who are attached stay so.  One with -i and -t is left, and goes on, "
+    "by ctrl-p ctrl-q.  The exit code is the container's.",
     complete=containers,
 )
 

@@ -8,8 +8,8 @@ from . import exec_command, output, run_command
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, images
 from .option_table import EXEC as EXEC_ROWS
-from .option_table import EXEC_LATER, RUN_ALIASES, RUN_LATER, VALUE
 from .option_table import RUN as RUN_ROWS
+from .option_table import RUN_ALIASES, RUN_LATER, VALUE
 from .typos import typographic_dash
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ RUN = Command(
 CREATE = Command(
     "create",
     create,
-    rows=tuple(row for row in RUN_ROWS if row[0] not in ("detach", "trace")),
+    rows=tuple(
+        row for row in RUN_ROWS if row[0] not in ("detach", "detach-keys", "sig-proxy", "trace")
+    ),
     usage="IMAGE [COMMAND] [ARG...]",
     counts=(1, UNLIMITED),
     about="Create a container, print its ID, and leave it to `pyrunc start`.\n\n"
@@ -110,7 +112,6 @@ EXEC = Command(
     "given.  The exit code is the command's, 128 and its number if a signal ended it, 127 if it is "
     "not there, 126 if it cannot be executed, and 1 if pyrunc itself failed.",
     complete=containers,
-    later=EXEC_LATER,
     interspersed=False,
 )
 

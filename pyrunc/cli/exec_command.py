@@ -22,6 +22,7 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
     working_dir, user = _text(flags, "workdir"), _text(flags, "user")
     if working_dir and working_dir[0] != "/":
         raise InvalidInput("Cwd must be an absolute path", where="--workdir")
+    keys = _text(flags, "detach-keys")
     for word in operands:
         if "\0" in word or not _is_utf8(word):
             raise InvalidInput(f"an argument is not valid UTF-8: {word[:200]!r}")
@@ -34,6 +35,7 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
         privileged=bool(flags.get("privileged")),
         user=flag_grammar.user(user) if user else "",
         working_dir=clean(working_dir) if working_dir else "",
+        detach_keys=_keys(keys) if keys else ExecOptions.record_defaults["detach_keys"],
         environment=environment.environment(
             _list(flags, "env-file"), _list(flags, "env"), os.environ
         ),
@@ -50,6 +52,12 @@ def execute(engine: Engine, options: ExecOptions) -> int:
     from ..engine.exec import execute as enter
 
     return enter(engine, options, tell=output.note)
+
+
+def _keys(text: str) -> bytes:
+    from ..engine import detach_keys
+
+    return detach_keys.parse(text, "Invalid escape keys ({}) provided")
 
 
 def _is_utf8(word: str) -> bool:

@@ -40,7 +40,7 @@ def _execute(call: Call, options: ExecOptions) -> int:
     if options.detach:
         exec_process.execute(directory, options)
         return 0
-    from ..engine.wait import SignalPipe, attach
+    from ..engine.wait import Attachment, SignalPipe, attach
 
     if options.terminal or options.process_file:
         from ..engine.terminal import window_size
@@ -48,9 +48,10 @@ def _execute(call: Call, options: ExecOptions) -> int:
         options = options.replace(terminal_size=window_size(0))
     with SignalPipe() as signals:  # what comes before the process is there waits in the pipe
         launch, has_terminal = exec_process.execute(directory, options)
-        ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
+        wanted = Attachment(interactive=has_terminal, terminal=has_terminal)
+        ended = attach(launch, signals, wanted)
         launch.wait()
-    return ended.code
+    return ended.code if ended else 0
 
 
 def _options(call: Call, additional_gids: tuple[int, ...], preserved: int) -> ExecOptions:

@@ -94,7 +94,7 @@ def delete(call: Call) -> int:
 def run(call: Call) -> int:
     """Create, start, and unless detached stay until the end; return the command's exit code."""
     directory = call.directory()
-    from ..engine.wait import SignalPipe, attach
+    from ..engine.wait import Attachment, SignalPipe, attach
     from ..runtime import create_container, lifecycle
 
     chosen = create_options(call, directory)
@@ -117,12 +117,13 @@ def run(call: Call) -> int:
                 from ..engine.terminal import window_size
 
                 launch.resize(*window_size(0))
-            ended = attach(launch, signals, interactive=has_terminal, terminal=has_terminal)
+            wanted = Attachment(interactive=has_terminal, terminal=has_terminal)
+            ended = attach(launch, signals, wanted)
             launch.wait()
         finally:
             if "keep" not in call.options:
                 lifecycle.delete(directory, force=True, warn=call.log.warning)
-    return ended.code
+    return ended.code if ended else 0
 
 
 def pause(call: Call) -> int:

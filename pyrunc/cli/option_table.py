@@ -57,6 +57,9 @@ RUN: tuple[Row, ...] = (
     ("rm", "", FLAG, "", "Container", "Remove the container when it exits"),
     ("detach", "d", FLAG, "", "Container", "Leave it running, and print its ID"),
     ("interactive", "i", FLAG, "", "Container", "Keep stdin open"),
+    ("attach", "a", LIST, "STREAM", "Container", "Attach to stdin, stdout, stderr, and no others"),
+    ("detach-keys", "", VALUE, "KEYS", "Container", "To leave by (default ctrl-p,ctrl-q)"),
+    ("sig-proxy", "", FLAG, "", "Container", "Pass signals on to the command (default true)"),
     ("tty", "t", FLAG, "", "Container", "Give the container a terminal"),
     ("pull", "", VALUE, "WHEN", "Container", 'Pull the image: "always", "missing", "never"'),
     ("quiet", "q", FLAG, "", "Container", "No progress of pulls"),
@@ -138,16 +141,16 @@ EXEC: tuple[Row, ...] = (
     ("user", "u", VALUE, "USER[:GROUP]", "", "Names or numbers, looked up in the container"),
     ("workdir", "w", VALUE, "DIR", "", "Working directory inside the container"),
     ("privileged", "", FLAG, "", "", "All capabilities, no seccomp"),
+    ("detach-keys", "", VALUE, "KEYS", "", "To leave by (default ctrl-p,ctrl-q)"),
     ("help", "", FLAG, "", "", "Show this help"),
 )
-EXEC_LATER = {"detach-keys": ("", VALUE)}
 
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
-    "annotation": ("", LIST), "attach": ("a", LIST),
+    "annotation": ("", LIST),
     "blkio-weight-device": ("", LIST), "cgroupns": ("", VALUE),
     "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE),
-    "detach-keys": ("", VALUE), "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
+    "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
     "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
     "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
     "health-cmd": ("", VALUE), "health-interval": ("", VALUE), "health-retries": ("", VALUE),
@@ -160,7 +163,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
     "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
     "platform": ("", VALUE), "publish": ("p", LIST), "publish-all": ("P", FLAG),
-    "restart": ("", VALUE), "runtime": ("", VALUE), "sig-proxy": ("", FLAG),
+    "restart": ("", VALUE), "runtime": ("", VALUE),
     "stop-timeout": ("", VALUE), "storage-opt": ("", LIST), "use-api-socket": ("", FLAG),
     "userns": ("", VALUE), "uts": ("", VALUE),
     "kernel-memory": ("", VALUE), "disable-content-trust": ("", FLAG),
@@ -171,7 +174,7 @@ RUN_ACCEPTED: dict[str, tuple[object, ...]] = {
     "cgroupns": ("", "private"), "disable-content-trust": (True, False),
     "ipc": ("", "private"), "isolation": ("", "default"), "no-healthcheck": (False,),
     "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,), "restart": ("", "no"),
-    "sig-proxy": (True,), "use-api-socket": (False,), "userns": ("",), "uts": ("",),
+    "use-api-socket": (False,), "userns": ("",), "uts": ("",),
 }  # fmt: skip
 
 # Gone from docker, still in scripts: a warning, and on.

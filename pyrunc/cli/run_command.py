@@ -37,7 +37,7 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> RunOptions:
 
 def execute(engine: Engine, options: RunOptions) -> int:
     """Run the container; returns the exit code."""
-    attaches = options.terminal and options.interactive and not options.detach
+    attaches = options.terminal and options.interactive and "stdin" in options.attach
     if attaches and not os.isatty(0):
         output.note("pyrunc: the input device is not a TTY")
         output.note("hint: leave out -t where stdin is a pipe or a file")

@@ -14,7 +14,7 @@ _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"  # ctrl- with one of them is its 
 def parse(text: str, words: str = "Invalid detach keys ({}) provided") -> bytes:
     """Return the bytes of "ctrl-p,q"; the default for "".
 
-    A key is one character, "DEL", or "ctrl-" with one of a-z @ [ \\ ] ^ _.
+    A key is one character, "DEL", or "ctrl-" with a letter or one of @ [ ] ^ _ and backslash.
     Raises: InvalidInput with docker's `words`.
     """
     if not text:

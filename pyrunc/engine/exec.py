@@ -23,7 +23,7 @@ from . import container_status, journal
 from .container_user import resolve_user
 from .start import await_start
 from .trace import Tracer, fault_from_environment
-from .wait import SignalPipe, attach
+from .wait import Attachment, SignalPipe, attach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ..kernel.probe import HostFacts
     from ..storage.containers import ContainerRow, RunState
     from .engine import Engine
+
+LEFT = "read escape sequence"  # docker's words, with 1 as the exit code
 
 
 class ExecOptions(Record):
@@ -47,6 +49,7 @@ class ExecOptions(Record):
     privileged: bool = False
     user: str = ""  # "NAME|UID[:GROUP|GID]", names looked up in the container
     working_dir: str = ""  # absolute
+    detach_keys: bytes = b"\x10\x11"
     environment: tuple[str, ...] = ()  # "K=V" sets; a bare "K" takes the container's K away
 
 
@@ -54,7 +57,8 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
     """Execute a command in a running container; return its exit code, 0 at once for a detached one.
 
     Raises: NotFound; InvalidState for a container that does not run; LaunchError, CommandNotFound
-    (127), CommandNotExecutable (126).  Nothing is left of the process then.
+    (127), CommandNotExecutable (126).  Nothing is left of the process then.  One that the user
+    leaves by the detach keys goes on, without anybody to read what it prints.
     """
     connection = engine.database()
     row = containers.find(connection, options.container)
@@ -69,13 +73,16 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
         if options.detach:
             launch.close()
             return 0
-        ended = attach(
-            launch,
-            signals,
+        wanted = Attachment(
             interactive=options.interactive,
             terminal=options.terminal,
-            tell=tell,
+            detach_keys=options.detach_keys,
         )
+        ended = attach(launch, signals, wanted, tell=tell)
+    if ended is None:
+        journal.note(connection, row, "exec_detach", execID=exec_id)
+        tell(LEFT)
+        return 1
     journal.note(connection, row, "exec_die", execID=exec_id, exitCode=str(ended.code))
     return ended.code
 

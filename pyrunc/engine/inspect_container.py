@@ -149,17 +149,16 @@ def _config(
     row: containers.ContainerRow, options: RunOptions, image: ImageRecord | None
 ) -> Document:
     known = row.document
-    attached = not known.get("detached", False)
     config: Document = {
         "Hostname": known["hostname"],
         "Domainname": known["domainname"],
         "User": known["user"],
-        "AttachStdin": options.interactive and attached,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "AttachStdin": "stdin" in options.attach,
+        "AttachStdout": "stdout" in options.attach,
+        "AttachStderr": "stderr" in options.attach,
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
-        "StdinOnce": options.interactive and attached,
+        "StdinOnce": options.interactive and "stdin" in options.attach,
         "Env": _environment(known, options, image),
         "Cmd": known["image_command"] or None,
         "Image": row.image,

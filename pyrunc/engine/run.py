@@ -10,9 +10,9 @@ from __future__ import annotations
 from .create import create
 from .ensure_image import ensure_image
 from .finish import finish
-from .start import leave, start
+from .start import leave, left, start
 from .trace import Tracer, fault_from_environment
-from .wait import SignalPipe, attach
+from .wait import SignalPipe, attach, starters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,13 +44,9 @@ def run(
         launch = start(container, tracer)  # bundle  -> plan -> process (runtime/, csrc/)
         if options.detach:
             return leave(container, launch, show)  # the monitor finishes it (engine/finish.py)
-        ended = attach(  # process -> exit code       (csrc/monitor.c)
-            launch,
-            signals,
-            interactive=options.interactive,
-            terminal=options.terminal,
-            tell=tell,
-        )
+        ended = attach(launch, signals, starters(options), tell=tell)  # -> exit code (csrc/)
+        if ended is None:
+            return left(container)  # with its monitor, by the detach keys
         with tracer.step("finish"):
             finish(engine, container.connection, container.row)  # address, bundle, run directory
     return ended.code

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     RawFlags = Mapping[str, object]
 
 _SHM_DEFAULT_BYTES = 64 << 20
+STREAMS = ("stdin", "stdout", "stderr")
 _NETWORKS = {"": "bridge", "bridge": "bridge", "default": "bridge", "none": "none", "host": "host"}
 
 
@@ -51,6 +52,10 @@ class RunOptions(Record):
     interactive: bool = False
     terminal: bool = False
     detach: bool = False
+    attach: tuple[str, ...] = ("stdout", "stderr")  # and "stdin"; () for a detached one
+    gives_input: bool = True  # the command that starts it does, to an interactive one
+    detach_keys: bytes = b"\x10\x11"
+    sig_proxy: bool = True
     auto_remove: bool = False
     init: bool = False
     pull: str = "missing"  # "always", "missing", "never"
@@ -163,9 +168,15 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
         ("rm", "auto_remove"),
         ("init", "init"),
         ("quiet", "quiet"),
+        ("sig-proxy", "sig_proxy"),
     ):
         if flag in flags:
             values[field] = flags[flag]
+    values["attach"] = _attached(_list(flags, "attach"), values)
+    if keys := _text(flags, "detach-keys"):
+        from . import detach_keys
+
+        values["detach_keys"] = detach_keys.parse(keys)
     if name := _text(flags, "name"):
         values["name"] = grammar.container_name(name)
     if cidfile := _text(flags, "cidfile"):
@@ -187,6 +198,24 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
         from . import log_options
 
         values["log"] = log_options.parse(_text(flags, "log-driver"), _list(flags, "log-opt"))
+
+
+def _attached(raw: list[str], values: Mapping[str, object]) -> tuple[str, ...]:
+    """Return which streams the user's are attached to, of docker's three."""
+    chosen = {one.lower() for one in raw}
+    if raw and values.get("detach"):
+        raise InvalidInput(
+            "conflicting options: cannot specify both --attach and --detach", where="--attach"
+        )
+    for one in raw:
+        if one.lower() not in STREAMS:
+            why = "valid streams are STDIN, STDOUT and STDERR"
+            raise grammar.invalid_argument("-a, --attach", one, why)
+    if values.get("detach"):
+        return ()
+    if not raw:
+        return STREAMS if values.get("interactive") else STREAMS[1:]
+    return tuple(one for one in STREAMS if one in chosen)
 
 
 def _files(flags: RawFlags, values: dict[str, Any], environ: Mapping[str, str]) -> None:

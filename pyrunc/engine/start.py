@@ -72,6 +72,12 @@ def leave(container: Container, launch: Launch, show: Callable[[str], object]) -
     return 0
 
 
+def left(container: Container) -> int:
+    """Record that the user left a container that goes on with its monitor; return the exit code."""
+    journal.note(container.connection, container.row, "detach")
+    return 0
+
+
 def _job(container: Container, tracer: Tracer) -> Job:
     engine, row, options = container.engine, container.row, container.options
     return Job(
@@ -85,6 +91,8 @@ def _job(container: Container, tracer: Tracer) -> Job:
         volatile=options.auto_remove,
         cleanup_argv=_cleanup_argv(container),
         detached=options.detach,
+        stdin_stays="stdin" not in options.attach,
+        unfed=not options.gives_input,
         **_log(container),
     )
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import InvalidState, LockTimeout
+from ..errors import LockTimeout, PyruncError
 from ..storage import containers
 from . import journal, stored_options
+from .attach import attach_container
 from .container_status import running_state
 from .create import prepare_again
 from .finish import finish
 from .repair import repair
-from .start import start
+from .start import left, start
 from .stop import stop
 from .trace import Tracer, fault_from_environment
-from .wait import SignalPipe, attach
+from .wait import Attachment, SignalPipe, attach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,34 +40,37 @@ def start_container(engine: Engine, name: str) -> None:
     lock_fd = _lock(engine, row)
     if lock_fd is None:
         return
-    _, launch = _launch(engine, row, lock_fd, detached=True, interactive=None)
+    _, launch = _launch(engine, row, lock_fd, detached=True)
     launch.close()
 
 
 def start_attached(
-    engine: Engine,
-    name: str,
-    *,
-    interactive: bool,
-    tell: Callable[[str], object],
+    engine: Engine, name: str, wanted: Attachment, *, tell: Callable[[str], object]
 ) -> int:
-    """Start a container and stay until it ends; return its exit code.
+    """Start a container and stay until it ends; return its exit code, 0 if the user left it.
 
-    Raises: InvalidState for one that runs; else as `start_container`.
+    One that runs is attached to as it is.  Raises: as `start_container` and `attach_container`.
     """
     row = _row(engine, name)
+    is_terminal = bool(row.document.get("terminal"))
+    if is_terminal and wanted.interactive and row.document.get("interactive") and not os.isatty(0):
+        raise PyruncError("the input device is not a TTY")
     lock_fd = _lock(engine, row)
     if lock_fd is None:
-        raise _running(row)
+        return attach_container(engine, name, wanted, tell=tell) or 0
     with SignalPipe() as signals:
-        container, launch = _launch(engine, row, lock_fd, detached=False, interactive=interactive)
-        ended = attach(
-            launch,
-            signals,
-            interactive=interactive and container.options.interactive,
-            terminal=container.options.terminal,
-            tell=tell,
+        container, launch = _launch(
+            engine, row, lock_fd, detached=False, gives_input=wanted.interactive
         )
+        options = container.options
+        mine = wanted.replace(
+            interactive=wanted.interactive and options.interactive,
+            terminal=options.terminal,
+            sig_proxy=not options.terminal,
+        )
+        ended = attach(launch, signals, mine, tell=tell)
+        if ended is None:
+            return left(container)
         finish(engine, container.connection, container.row)
     return ended.code
 
@@ -79,7 +83,7 @@ def restart(
     stop(engine, row.id, seconds=seconds, signal=signal)
     lock_fd = _lock(engine, row)
     if lock_fd is not None:  # else another command was quicker to start it
-        _, launch = _launch(engine, row, lock_fd, detached=True, interactive=None)
+        _, launch = _launch(engine, row, lock_fd, detached=True)
         launch.close()
     journal.note(engine.database(), row, "restart")
 
@@ -88,16 +92,6 @@ def _row(engine: Engine, name: str) -> ContainerRow:
     connection = engine.database()
     repair(engine, connection)
     return containers.find(connection, name)
-
-
-def _running(row: ContainerRow) -> InvalidState:
-    return InvalidState(
-        f"container {row.name} is already running: attaching is not supported yet",
-        state=containers.RUNNING,
-        wanted=containers.EXITED,
-        subject=row.id,
-        hint=f"`pyrunc logs -f {row.name}` shows what it prints",
-    )
 
 
 def _lock(engine: Engine, row: ContainerRow) -> int | None:
@@ -120,15 +114,13 @@ def _lock(engine: Engine, row: ContainerRow) -> int | None:
 
 
 def _launch(
-    engine: Engine, row: ContainerRow, lock_fd: int, *, detached: bool, interactive: bool | None
+    engine: Engine, row: ContainerRow, lock_fd: int, *, detached: bool, gives_input: bool = True
 ) -> tuple[Container, Launch]:
     """Prepare and launch; what fails is taken back, and the container stays as it was."""
     tracer = Tracer(None, fault_from_environment())
     try:
         options = stored_options.from_document(row.document["options"])
-        options = options.replace(name=row.name, detach=detached)
-        if interactive is not None:
-            options = options.replace(interactive=interactive and options.interactive)
+        options = options.replace(name=row.name, detach=detached, gives_input=gives_input)
         container = prepare_again(engine, row, options, lock_fd, tracer)
         return container, start(container, tracer)
     except BaseException:

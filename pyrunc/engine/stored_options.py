@@ -23,7 +23,9 @@ _RECORDS: dict[str, Callable[..., Any]] = {
     "log": LogOptions,
 }
 # What is said to one command and not to the container.
-_PASSING = ("cidfile", "trace", "quiet", "pull", "detach")
+_PASSING = (
+    "cidfile", "trace", "quiet", "pull", "detach", "gives_input", "detach_keys", "sig_proxy",
+)  # fmt: skip
 
 
 def to_document(options: RunOptions) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..kernel.launcher import Launch
     from .detach_keys import KeyFilter
+    from .run_options import RunOptions
 
 STDIN_CHUNK_BYTES = (16 << 10) - 1  # a packet to the monitor, less its type
 _TYPED_AHEAD_BYTES = 1 << 20  # at a terminal, so that the detach keys are seen behind it
@@ -44,18 +45,29 @@ class Attachment(Record):
     """What the user wants of a container while attached to it."""
 
     interactive: bool
-    terminal: bool  # the container has one
+    terminal: bool = False  # the container has one
     streams: tuple[int, ...] = (1, 2)
     detach_keys: bytes = b""  # b"" for none
     sig_proxy: bool = True
     is_starter: bool = True  # it has started the container: its reader's end is the container's
 
 
+def starters(options: RunOptions) -> Attachment:
+    """Return what the user wants who runs, or starts and attaches."""
+    return Attachment(
+        interactive=options.interactive and options.gives_input and "stdin" in options.attach,
+        terminal=options.terminal,
+        streams=tuple(n for n, name in ((1, "stdout"), (2, "stderr")) if name in options.attach),
+        detach_keys=options.detach_keys,
+        sig_proxy=options.sig_proxy,
+    )
+
+
 class MonitorDied(PyruncError):
     """The monitor is gone and has not said how the container ended."""
 
 
-class _Left(Exception):  # noqa: N818  # no error
+class _Left(Exception):
     """The user leaves a container that goes on; by a signal unless that is 0."""
 
     def __init__(self, number: int = 0) -> None:

@@ -187,7 +187,7 @@ class Job(Record):
     to be started), "run" (the container has the launcher's own stdio; stay) or "detach" (the same,
     and leave once the command is executed).  One that `follows` leaves as soon as its client does;
     one that is `detached` hears of the start and no more.  With `stdin_stays`, no client ends the
-    container's stdin.
+    container's stdin; an `unfed` one is not given any by this client.
 
     `state_prefix` is the text of a JSON object without its closing brace; an empty one writes no
     state.json, and an empty `bundle` no exit.json.  `cleanup_argv` is executed at the end when the
@@ -210,6 +210,7 @@ class Job(Record):
     follows: bool = False
     detached: bool = False
     stdin_stays: bool = False
+    unfed: bool = False
     log_path: str = ""
     log_max_bytes: int = 0
     log_max_files: int = 1
@@ -328,6 +329,7 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
     options |= job.follows << 4 | job.detached << 5 | job.stdin_stays << 6
+    options |= job.unfed << 7
     header = _HEADER.pack(
         MAGIC,
         pool.size,

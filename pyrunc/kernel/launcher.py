@@ -152,7 +152,7 @@ class Exited(Record):
 
 
 class Launch:
-    """The client's end of a launch, or of a container that runs.  Closing it leaves that running."""
+    """The client's end of a launch, or of a container that runs.  Closing it leaves that alone."""
 
     def __init__(self, connection: socket, pid: int) -> None:
         """Take over the connection; `pid` is the launcher's, 0 if it is no child of ours."""

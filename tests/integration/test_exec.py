@@ -254,7 +254,7 @@ def test_killed_at_any_moment_it_leaves_nothing_outside(box: Engine, delay_ms: i
         (("-w", "tmp", "box", "true"), "Cwd must be an absolute path"),
         (("--nosuch", "box", "true"), "unknown flag"),
         (("box",), "requires at least 2 arguments"),
-        (("--detach-keys", "ctrl-a", "box", "true"), "is not supported yet"),
+        (("--detach-keys", "ctrl-foo", "box", "true"), "Invalid escape keys (ctrl-foo) provided"),
     ],
 )
 def test_bad_words_are_refused(box: Engine, words: tuple[str, ...], problem: str) -> None:
