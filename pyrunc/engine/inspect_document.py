@@ -20,7 +20,6 @@ def build(container: Container) -> dict[str, Any]:
     return {
         "version": 1,
         # What was said to the command that made it, and holds when it is started again.
-        "detached": before.get("detached", options.detach),
         "cidfile": before.get("cidfile", options.cidfile),
         "options": to_document(options),
         "command": process["args"],
