@@ -32,6 +32,10 @@ class Paths(Record):
         """Return the directory of the images' hot forms, one file an ImageID."""
         return f"{self.root}/images"
 
+    def manifest_lists(self) -> str:
+        """Return the directory of the lists that `manifest create` puts together."""
+        return f"{self.root}/manifests"
+
     def locks(self) -> str:
         """Return the directory of lock files."""
         return f"{self.root}/locks"

@@ -60,6 +60,13 @@ VOLUME: dict[str, Entry] = {
     "rm": ("commands_volume", "RM", "Remove volumes that no container uses"),
     "prune": ("commands_volume", "PRUNE", "Remove all anonymous volumes that no container uses"),
 }
+MANIFEST: dict[str, Entry] = {
+    "inspect": ("commands_manifest", "INSPECT", "Show a manifest or a list of them"),
+    "create": ("commands_manifest", "CREATE", "Put a list together"),
+    "annotate": ("commands_manifest", "ANNOTATE", "Say what platform an entry is for"),
+    "push": ("commands_manifest", "PUSH", "Push a list to a registry"),
+    "rm": ("commands_manifest", "REMOVE", "Forget lists"),
+}
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
@@ -94,6 +101,7 @@ ROOT: dict[str, Entry] = {
     "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
     "save": IMAGE["save"],
     "import": IMAGE["import"],
+    "manifest": ("commands", "MANIFEST", "Manage lists of images for several platforms"),
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
 VOLUME_ALIASES = {"list": "ls", "remove": "rm"}
@@ -103,7 +111,7 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 ROOT_LATER = (
     "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
     "cp",
-    "manifest", "network", "node", "plugin",
+    "network", "node", "plugin",
     "secret", "service", "stack",
     "swarm", "trust",
 )  # fmt: skip

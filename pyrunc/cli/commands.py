@@ -309,6 +309,9 @@ VOLUME = Group(
     aliases=command_table.VOLUME_ALIASES,
     about="Manage volumes.",
 )
+MANIFEST = Group(
+    "manifest", command_table.MANIFEST, (), about="Manage lists of images for several platforms."
+)
 SYSTEM = Group(
     "system", command_table.SYSTEM, command_table.SYSTEM_LATER, about="Look after pyrunc itself."
 )

@@ -62,6 +62,10 @@ class Uploader:
             raise self._denied(response.status, "requested access to the resource is denied")
         return response.status in (200, 307)
 
+    def mount_blob(self, digest: str, other: str) -> bool:
+        """Tell whether a blob is there now, taken from another repository if need be."""
+        return self.has_blob(digest) or self._mount(digest, other)
+
     def push_blob(
         self, blob: BlobFile, *, mounts: tuple[str, ...] = (), tell: Callable[[int], object]
     ) -> str:

@@ -27,7 +27,17 @@ _LOG_PAGES = 250
 # What lies in a root (paths.py); a file system's own directory does no harm.
 _OWN_NAMES = frozenset(
     {
-        *("oci", "layers", "images", "locks", "containers", "volumes", "seccomp", "tmp"),
+        *(
+            "oci",
+            "layers",
+            "images",
+            "manifests",
+            "locks",
+            "containers",
+            "volumes",
+            "seccomp",
+            "tmp",
+        ),
         *("pyrunc.db", "pyrunc.db-wal", "pyrunc.db-shm", "pyrunc.db-journal", "lost+found"),
     }
 )
