@@ -52,10 +52,11 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
             hint="wait for that command to end, then try again",
         )
     try:
-        if is_running and containers.last_exit(engine.paths, row) is None:
-            record_lost_end(engine, row)  # its monitor was killed, too
-        release(engine, connection, row)
-        forget(engine, connection, row, volumes=volumes or row.auto_remove)
+        if containers.exists(connection, row.id):  # else its own --rm was quicker
+            if is_running and containers.last_exit(engine.paths, row) is None:
+                record_lost_end(engine, row)  # its monitor was killed, too
+            release(engine, connection, row)
+            forget(engine, connection, row, volumes=volumes or row.auto_remove)
         containers.remove_run_dir(engine.paths, row.id)
     finally:
         os.close(lock_fd)

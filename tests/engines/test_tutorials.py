@@ -1,0 +1,80 @@
+"""The tutorials with `docker` in place of `pyrunc`: the same result, but for what is listed.
+
+Docker runs as it comes, with runc.  Each script is played to both; what differs has a reason in the
+script, and a reason without a difference is wrong, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines.docker import Docker
+from tests.engines.ground import Ground
+from tests.harness.engine import Engine
+from tests.tutorials import play, shape
+
+
+@pytest.fixture(scope="module")
+def docker(ground: Ground, busybox_archive: Path) -> Docker:
+    return Docker(ground, busybox_archive)
+
+
+@pytest.fixture
+def of_docker(docker: Docker) -> Iterator[play.Actor]:
+    """Return who plays docker; what a script leaves goes with it."""
+    yield play.Actor(
+        lambda words: docker.ground.argv(*docker.argv(*words)), docker.ground.environment
+    )
+    if names := docker.output("ps", "--all", "--quiet").split():
+        docker("rm", "--force", "--volumes", *names)
+
+
+@pytest.fixture
+def of_pyrunc(shared: Engine) -> play.Actor:
+    """Return who plays pyrunc."""
+    return play.Actor(lambda words: shared.argv(*words), shared.environment)
+
+
+@pytest.mark.parametrize("name", play.scripts())
+def test_docker_does_the_same(of_docker: play.Actor, of_pyrunc: play.Actor, name: str) -> None:
+    steps = play.read(name)
+
+    theirs, ours = play.play(of_docker, steps), play.play(of_pyrunc, steps)
+
+    found = []
+    for step, docker, pyrunc in zip(steps, theirs, ours, strict=True):
+        if play.differs(step, docker, pyrunc) != ("differs" in step):
+            what = "no longer differs" if "differs" in step else "differs"
+            found.append(f"{step['row']} {step['type']} {what}:\n  {docker}\n  {pyrunc}")
+        elif "differs" not in step:
+            found += play.problems(step, docker)
+    assert not found, "\n".join(found)
+
+
+def made(actor: play.Actor) -> list[dict[str, Any]]:
+    """Make the containers of tests/tutorials/shape.py; return what inspect says of them."""
+    lines = [*shape.MADE, "inspect one two three"]
+    said = play.play(actor, [{"row": "", "type": line} for line in lines])
+    assert not any(one.code for one in said), said
+    found: list[dict[str, Any]] = json.loads(said[-1].stdout)
+    return found
+
+
+def test_inspect_shows_the_same(of_docker: play.Actor, of_pyrunc: play.Actor) -> None:
+    theirs, ours = made(of_docker), made(of_pyrunc)
+
+    fields = shape.differences(shape.shape(theirs), shape.shape(ours))
+    assert set(fields) == set(shape.reasons("fields")), fields
+    values = shape.values(theirs), shape.values(ours)
+    different = shape.different_values(*values)
+    unlisted = {
+        path: [one[path] for one in values] for path in different - set(shape.reasons("values"))
+    }
+    assert not unlisted
+    assert different == set(shape.reasons("values"))
+    assert shape.shape(theirs) == shape.read_shape(), "docker_inspect.txt is of another docker"
