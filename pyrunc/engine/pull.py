@@ -26,6 +26,7 @@ from ..storage import collect, content, images
 from ..storage.layers import Incoming, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
+from .image_events import image_event
 from .progress import Progress
 
 TYPE_CHECKING = False
@@ -86,6 +87,7 @@ def pull(
 
     def end(image_id: str, digest: str, *, is_new: bool) -> Pulled:
         progress.line(f"Digest: {digest}")
+        image_event(paths, "pull", reference.familiar(), reference.familiar_name())
         if not is_one_of_many:
             _tell_status(progress, reference.familiar(), is_new=is_new)
         return Pulled(name=reference.full(), image_id=image_id, digest=digest, is_new=is_new)

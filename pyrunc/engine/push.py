@@ -20,6 +20,7 @@ from ..oci.manifest import Manifest, read_manifest_or_index
 from ..oci.record import Record
 from ..oci.reference import parse_full
 from ..storage import content, images
+from .image_events import image_event
 from .progress import Progress
 
 TYPE_CHECKING = False
@@ -95,6 +96,7 @@ def _push_tag(paths: Paths, reference: Reference, access: Access, progress: Prog
     media_type = str(document.load_object(raw, subject).get("mediaType") or _type_of(paths, image))
     uploader.push_manifest(raw, media_type, reference.tag, digest)
     progress.line(f"{reference.tag}: digest: {digest} size: {len(raw)}")
+    image_event(paths, "push", reference.familiar(), reference.familiar_name())
     with suppress(OSError):
         os.rmdir(_notes(paths))
     return Pushed(name=reference.full(), digest=digest, size=len(raw))
