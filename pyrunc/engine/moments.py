@@ -76,7 +76,7 @@ def _number(raw: str) -> int | None:
     whole, _, fraction = raw.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) < 12):
         return None
-    if fraction and not (fraction.isascii() and fraction.isdigit() and len(fraction) < 10):
+    if fraction and not (fraction.isascii() and fraction.isdigit() and len(fraction) < 20):
         return None
     return int(whole) * SECOND_NS + int((fraction + "0" * 9)[:9])
 
@@ -84,6 +84,8 @@ def _number(raw: str) -> int | None:
 def _date(raw: str) -> int | None:
     from datetime import datetime
 
+    if raw[10:11] in ("Z", "+", "-"):  # a day with a zone, which Python takes for a time of that day
+        raw = f"{raw[:10]}T00:00{raw[10:]}"
     # Python takes six digits of a second, a log has nine.
     head, point, tail = raw.partition(".")
     digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]

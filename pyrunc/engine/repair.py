@@ -114,7 +114,7 @@ def _remove_orphans(engine: Engine, connection: Connection, dry_run: bool) -> li
     guard_fd = containers.open_guard(engine.paths)
     try:
         fcntl.flock(guard_fd, fcntl.LOCK_EX)
-        known = {row.id for row in containers.rows(connection)}
+        known = containers.ids(connection)
         for directory in (engine.paths.run_containers(), engine.paths.containers()):
             for name in _names(directory):
                 if name in known or containers.is_owned(engine.paths, name):

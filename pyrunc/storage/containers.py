@@ -181,6 +181,11 @@ def rows(connection: Connection) -> list[ContainerRow]:
     return [_row(values) for values in cursor.fetchall()]
 
 
+def ids(connection: Connection) -> set[str]:
+    """Return the ids of all containers."""
+    return {str(one) for (one,) in connection.execute("SELECT id FROM containers")}
+
+
 def find(connection: Connection, wanted: str) -> ContainerRow:
     """Find by full id, then by full name (a leading / is tolerated), then by unique id prefix.
 

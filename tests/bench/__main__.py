@@ -1,4 +1,4 @@
-"""python -m tests.bench [start|life|load|oci|exec|memory …] [--rounds N]: ratios to the peers.
+"""python -m tests.bench [start|life|hundred|load|oci|exec|memory …] [--rounds N]: how fast?
 
 Runs itself again in a network and a mount namespace of its own, so that bridges, packet filters and
 mounts of four container engines end with it.
@@ -13,19 +13,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import life, load, memory, oci, oci_exec, start
+from tests.bench import hundred, life, load, memory, oci, oci_exec, start
 from tests.harness.engine import Engine
 from tests.images import debian_node
 
-ALL = ["start", "life", "load", "oci", "exec", "memory"]
+ALL = ["start", "life", "hundred", "load", "oci", "exec", "memory"]
 
 
 def main() -> None:
     """Parse the command line, isolate, measure."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*ALL, []], default=ALL)
+    parser.add_argument("what", nargs="*", choices=[*ALL, []], default=[])
     parser.add_argument("--rounds", type=int, default=0, help="15 for starts, 5 for loads")
     options = parser.parse_args()
+    options.what = options.what or ALL
     if directory := os.environ.get("PYRUNC_BENCH_DIRECTORY"):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         measure(Path(directory), options.what, options.rounds)
@@ -51,6 +52,8 @@ def measure(directory: Path, what: list[str], rounds: int) -> None:
         print(start.bench(directory, pyrunc, rounds or 15), flush=True)
     if "life" in what:
         print(life.bench(directory, pyrunc, rounds or 15), flush=True)
+    if "hundred" in what:
+        print(hundred.bench(directory, pyrunc, rounds or 15), flush=True)
     if "oci" in what:
         print(oci.bench(directory, pyrunc, rounds or 15), flush=True)
     if "exec" in what:

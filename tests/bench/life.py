@@ -31,8 +31,8 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
     contenders: dict[str, Contender] = {}
     try:
         for name, (argv, run) in runs.items():
-            _quietly(argv("load", "-i", archive))
-            _quietly(argv(*run, "--name", "box", "busybox", "sleep", "100000"))
+            quietly(argv("load", "-i", archive))
+            quietly(argv(*run, "--name", "box", "busybox", "sleep", "100000"))
             contenders[f"{name} run -d"] = lambda a=argv, r=run: _start(a, r)  # type: ignore[misc]  # defaults of a lambda have no types
             contenders[f"{name} exec"] = lambda a=argv: milliseconds(a("exec", "box", "true"))  # type: ignore[misc]
             contenders[f"{name} stop"] = lambda a=argv, r=run: _stop(a, r)  # type: ignore[misc]
@@ -52,17 +52,18 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
 def _start(argv: Argv, run: list[str]) -> float:
     name = f"bench{next(_numbers)}"
     taken = milliseconds(argv(*run, "--name", name, "busybox", "sleep", "100000"))
-    _quietly(argv("rm", "-f", name))
+    quietly(argv("rm", "-f", name))
     return taken
 
 
 def _stop(argv: Argv, run: list[str]) -> float:
     name = f"bench{next(_numbers)}"
-    _quietly(argv(*run, "--name", name, "busybox", "sleep", "100000"))
+    quietly(argv(*run, "--name", name, "busybox", "sleep", "100000"))
     taken = milliseconds(argv("stop", "-t", "0", name))
-    _quietly(argv("rm", "-f", name))
+    quietly(argv("rm", "-f", name))
     return taken
 
 
-def _quietly(words: list[str]) -> None:
+def quietly(words: list[str]) -> None:
+    """Run a command that must succeed."""
     subprocess.run(words, check=True, capture_output=True)

@@ -128,6 +128,25 @@ def test_a_reader_that_stopped_finds_its_place_among_compressed_files(engine: En
     assert (first + rest).decode().splitlines() == wanted
 
 
+def test_a_file_is_read_once_whether_compressed_or_not_or_both(engine: Engine) -> None:
+    """What compresses was killed, or is between its last two acts."""
+    limits = ["--log-opt", "max-size=8k", "--log-opt", "max-file=4", "--log-opt", "compress=true"]
+    run(engine, "mixed", count(300), *limits)
+    found = files(engine, "mixed")
+    wanted = engine("logs", "mixed", check=True).stdout
+    for ending, keeps_both in ((".1.gz", True), (".2.gz", False)):
+        plain = found[ending].with_suffix("")
+        plain.write_bytes(gzip.decompress(found[ending].read_bytes()))
+        moment = found[ending].stat().st_mtime_ns
+        os.utime(plain, ns=(moment, moment))
+        if not keeps_both:
+            found[ending].unlink()
+    found[".1.gz"].with_suffix(".gz.part").write_bytes(b"half")
+
+    assert engine("logs", "mixed", check=True).stdout == wanted
+    assert engine("logs", "-n", "200", "mixed").stdout.splitlines() == wanted.splitlines()[-200:]
+
+
 def test_what_is_damaged_is_left_out_and_said(engine: Engine) -> None:
     run(engine, "damaged", "echo 1; echo 2; echo 3")
     path = files(engine, "damaged")[""]

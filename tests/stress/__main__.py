@@ -1,4 +1,4 @@
-"""python -m tests.stress [SCENARIO …] [--small]: the scenarios with their full counts.
+"""python -m tests.stress [SCENARIO …]: the scenarios with their full counts.
 
 As root.  Prints a line for each, and its problems; exits with 1 if there are any.
 """
@@ -35,8 +35,8 @@ _NUMBER = 3701
 def main() -> int:
     """Parse the command line, run, report."""
     parser = argparse.ArgumentParser(prog="tests.stress", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*SCENARIOS, []], default=list(SCENARIOS))
-    chosen = parser.parse_args().what
+    parser.add_argument("what", nargs="*", choices=[*SCENARIOS, []], default=[])
+    chosen = parser.parse_args().what or list(SCENARIOS)
     engine = Engine(Path(tempfile.mkdtemp(prefix="pyrunc-stress-", dir="/var/tmp")), _NUMBER)
     archive = engine.directory / "busybox.tar"
     busybox.make_archive(archive)
