@@ -84,7 +84,7 @@ def _number(raw: str) -> int | None:
 def _date(raw: str) -> int | None:
     from datetime import datetime
 
-    if raw[10:11] in ("Z", "+", "-"):  # a day with a zone, which Python takes for a time of that day
+    if raw[10:11] in ("Z", "+", "-"):  # a day with a zone: Python takes that for a time
         raw = f"{raw[:10]}T00:00{raw[10:]}"
     # Python takes six digits of a second, a log has nine.
     head, point, tail = raw.partition(".")
