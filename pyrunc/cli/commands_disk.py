@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import InvalidInput
 from . import commands_ps, image_table, listing, output, prune_words, units
 from .commands import Call, Command
 from .commands_image_names import removed_images
@@ -111,8 +112,11 @@ def prune(call: Call) -> int:
     """Remove what nobody uses: containers, images, with --volumes volumes."""
     from ..engine.prune import prune as prune_containers
     from ..engine.prune_images import prune_images
+    from ..engine.volume import prune_volumes
 
     filters = prune_words.read_filters(call.texts("filter"))
+    if call.is_on("volumes") and "until" in filters:
+        raise InvalidInput('the "until" filter is not supported with "--volumes"', where="--filter")
     wanted = prune_words.wanted(filters)
     also_named = call.is_on("all")
     if not call.is_on("force") and not prune_words.confirm(_warning(call, filters)):
@@ -124,6 +128,10 @@ def prune(call: Call) -> int:
         gone.append(one.id)
     if gone:
         output.text("\n".join(["Deleted Containers:", *gone, "", ""]))
+    if call.is_on("volumes"):
+        volumes = prune_volumes(engine, wanted, also_named=False)
+        freed += sum(volume.size_bytes or 0 for volume in volumes)
+        output.text(removed_volumes(volumes))
     removed = prune_images(engine, also_named=also_named, wanted=wanted)
     output.text(removed_images(removed))
     if call.is_on("volumes"):

@@ -81,6 +81,8 @@ def push(call: Call) -> int:
 
     word = call.operands[0].removeprefix("docker://")
     is_quiet, paths = call.is_on("quiet"), call.engine().paths
+    if len(call.operands) > 1:
+        return _save(call, word)
     reference = parse_full(word)
     if call.is_on("all-tags"):
         engine_push.push_all_tags(paths, word, make_access(call), _progress(is_quiet))
@@ -92,6 +94,19 @@ def push(call: Call) -> int:
     pushed = engine_push.push(paths, word, make_access(call), _progress(is_quiet))
     if is_quiet:
         output.line(pushed.name)
+    return 0
+
+
+def _save(call: Call, word: str) -> int:
+    """Push to a place that is no registry, as podman does."""
+    from ..engine.save import parse_target, save
+
+    place = call.operands[1]
+    if call.is_on("all-tags") or not place.startswith(_TRANSPORTS):
+        raise call.usage_problem(
+            f"cannot push to {place!r}", f"a second name is a place: {', '.join(_TRANSPORTS)}"
+        )
+    save(call.engine().paths, [word], parse_target(place))
     return 0
 
 
@@ -141,9 +156,9 @@ PUSH = Command(
         _HELP,
     ),
     later={"disable-content-trust": ("", FLAG), "platform": ("", VALUE)},
-    usage="NAME[:TAG]",
-    counts=(1, 1),
-    about="Upload an image to a registry.\n\n"
+    usage="NAME[:TAG] [PLACE]",
+    counts=(1, 2),
+    about="Upload an image to a registry, or to oci:DIR, dir:DIR, oci-archive:FILE …\n\n"
     "What was pulled goes out byte by byte as it came.  What the registry has already is not sent; "
     "an upload that broke goes on where it was.",
     complete=complete_images,

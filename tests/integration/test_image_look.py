@@ -145,6 +145,22 @@ def test_prune_asks_and_takes_containers_before_images(loaded: Engine) -> None:
     assert loaded("system", "df", "--format", "{{.Size}}", check=True).stdout.split()[0] == "0B"
 
 
+def test_volumes_are_counted_and_anonymous_ones_pruned(loaded: Engine) -> None:
+    words = ["run", "--network", "none", "-v", "/anon", "-v", "named:/kept", "busybox"]
+    loaded(*words, "sh", "-c", "echo 12345 >/anon/f; echo 123 >/kept/f", check=True)
+    total, active = "{{.TotalCount}}", "{{.Active}}"
+    counted = loaded("system", "df", "--format", f"{{{{.Type}}}} {total} {active}", check=True)
+    assert "Local Volumes 2 2" in counted.stdout
+    assert " 6B" in loaded("system", "df", "-v", check=True).stdout
+    both = loaded("system", "prune", "-f", "--volumes", "--filter", "until=1h")
+    assert 'the "until" filter is not supported with "--volumes"' in both.stderr
+
+    done = loaded("system", "prune", "-f", "--volumes", check=True).stdout
+
+    assert "Deleted Volumes:" in done
+    assert loaded("volume", "ls", "-q", check=True).stdout == "named\n"
+
+
 def test_images_leave_events(loaded: Engine) -> None:
     loaded("tag", "busybox", "two", check=True)
     loaded("rmi", "two", "busybox", check=True)

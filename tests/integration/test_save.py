@@ -121,6 +121,14 @@ def test_one_of_many_is_taken_out(box: Engine, pyrunc: Engine, directory: Path) 
     assert len(index["manifests"]) == 2
 
 
+def test_push_to_a_place(box: Engine, directory: Path) -> None:
+    box("push", "a:1", f"oci:{directory}/lay", check=True)
+    assert (directory / "lay/index.json").exists()
+    refused = box("push", "a:1", "reg.io/x:1")
+    assert refused.returncode == 125
+    assert "a second name is a place" in refused.stderr
+
+
 def test_podmans_formats(box: Engine, directory: Path) -> None:
     box("save", "--format", "oci-archive", "-o", directory / "x.tar", "a:1", check=True)
     assert "manifest.json" not in members((directory / "x.tar").read_bytes())
