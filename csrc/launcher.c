@@ -73,7 +73,7 @@ static void forget_caller(const struct plan *plan)
     umask(0);
     if (chdir("/") < 0)
         _exit(EXIT_FAILED);
-    if (plan->mode == MODE_MONITOR || plan->mode == MODE_RUN)
+    if (plan->mode == MODE_MONITOR || plan->mode == MODE_RUN || plan->mode == MODE_SLEEP)
         setsid();
 }
 
@@ -407,6 +407,8 @@ int main(void)
         return EXIT_FAILED;
     }
     forget_caller(launch.plan);
+    if (launch.plan->mode == MODE_SLEEP)
+        sleep_and_go_on(&launch);
     if (prepare(&launch) < 0)
         return EXIT_FAILED;
     run_steps(&launch);

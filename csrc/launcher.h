@@ -141,6 +141,7 @@ enum launch_mode {
     MODE_CREATE,  /* leave once the child waits to be started; the caller supervises */
     MODE_RUN,     /* the container has the launcher's own stdio; stay until it ends */
     MODE_DETACH,  /* leave once the command is executed; the caller supervises */
+    MODE_SLEEP,   /* launch nothing: sleep, with the lock, then execute the clean-up command */
 };
 
 /* Options of a launch. */
@@ -185,9 +186,14 @@ struct plan {
     uint32_t log_attributes; /* JSON with a comma before it, for every entry */
     uint32_t log_sink;       /* struct log_sink, 0 for none */
     struct string_list log_compress_argv;
+    struct string_list health_argv;    /* one health check; none for no checks */
+    uint64_t health_interval_ms;       /* from the end of one to the next */
+    uint64_t health_start_interval_ms; /* the same, as long as it starts; 0 for no such time */
+    uint64_t health_start_period_ms;   /* how long that may be */
+    uint64_t sleep_ms;                 /* MODE_SLEEP */
     struct step steps[];
 };
-_Static_assert(sizeof(struct plan) == 120, "the layout of launch_plan.py");
+_Static_assert(sizeof(struct plan) == 160, "the layout of launch_plan.py");
 
 enum log_sink_kind { LOG_SINK_JOURNAL, LOG_SINK_SYSLOG };
 

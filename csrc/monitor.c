@@ -51,10 +51,9 @@ static void settle(struct launch *launch)
 }
 
 /* Become the clean-up command, with the lock given up: it takes it again itself. */
-static void clean_up(const struct launch *launch)
+void clean_up(const struct plan *plan)
 {
     enum { MAX_WORDS = 32 };
-    const struct plan *plan = launch->plan;
     char *argv[MAX_WORDS + 1] = {NULL};
 
     if (plan->cleanup_argv.count == 0 || plan->cleanup_argv.count > MAX_WORDS)
@@ -117,6 +116,6 @@ _Noreturn void monitor(struct launch *launch)
         finish_output();
     tell_end(launch, &status);
     if (!has_starter())
-        clean_up(launch);
+        clean_up(launch->plan);
     _exit(0);
 }

@@ -1,6 +1,7 @@
 /* parent.h: what do the files of the launcher's own half share?
  *
- * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, loop.c, clients.c, health.c, copy.c,
+ * launcher.c, birth.c, host.c, idmap.c, client.c, monitor.c, loop.c, clients.c, health.c,
+ * sleeper.c, copy.c,
  * log.c, log_file.c, log_socket.c, stdio.c, cgroup.c and record.c run in the launcher, before
  * clone3 and beside the container after it.  They use the C library, but no heap.
  */
@@ -138,7 +139,11 @@ void health_watch(struct pollfd watched[HEALTH_WATCHES]);
 void health_ready(const struct pollfd *watched);
 void end_health(void);
 
+/* sleeper.c */
+_Noreturn void sleep_and_go_on(struct launch *launch);
+
 /* monitor.c */
+void clean_up(const struct plan *plan);
 _Noreturn void monitor(struct launch *launch);
 void reap(struct launch *launch, struct exit_status *status);
 

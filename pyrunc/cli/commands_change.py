@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..engine import limits
+from ..engine.restart_grammar import restart_policy
 from ..errors import PyruncError
 from . import listing, option_table, output, units
 from .commands import UNLIMITED, Call, Command
@@ -25,11 +26,12 @@ def update(call: Call) -> int:
     if not call.flags:
         raise PyruncError("you must provide one or more flags when using this command")
     changes = limits.from_flags(call.flags)
+    restart = restart_policy(call.text("restart")) if "restart" in call.flags else None
     engine = call.engine()
     warnings: list[str] = []
 
     def act(name: str) -> None:
-        warnings.extend(update_one(engine, name, changes))
+        warnings.extend(update_one(engine, name, changes, restart))
         output.line(name)
 
     code = listing.failures(call.operands, act)
@@ -60,8 +62,11 @@ def prune(call: Call) -> int:
 UPDATE = Command(
     "update",
     update,
-    rows=(*((*row[:4], "", row[5]) for row in option_table.LIMITS), _HELP),
-    later={"restart": ("", VALUE)},
+    rows=(
+        *((*row[:4], "", row[5]) for row in option_table.LIMITS),
+        ("restart", "", VALUE, "POLICY", "", "no, on-failure[:N], always or unless-stopped"),
+        _HELP,
+    ),
     usage="CONTAINER [CONTAINER...]",
     counts=(1, UNLIMITED),
     about="Change the limits of containers; of those that run at once.\n\n"

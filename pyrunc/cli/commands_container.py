@@ -113,6 +113,15 @@ def unmount(call: Call) -> int:
     return listing.failures(call.operands, unmount_one)
 
 
+def start_again(call: Call) -> int:
+    """Start a container by its restart policy; called by csrc/sleeper.c with the lock it held."""
+    from ..engine.start_again import start_by_policy
+
+    container_id, fd = call.operands
+    start_by_policy(call.engine(), container_id, int(fd) if fd.isdigit() else -1)
+    return 0
+
+
 def cleanup(call: Call) -> int:
     """Finish a container that ended while nobody was attached; called by its monitor."""
     from ..engine.finish import cleanup as finish
@@ -178,3 +187,4 @@ UNMOUNT = Command(
 )
 
 CLEANUP = Command("cleanup", cleanup, rows=(_HELP,), usage="ID", counts=(1, 1))
+START_AGAIN = Command("start-again", start_again, rows=(_HELP,), usage="ID FD", counts=(2, 2))

@@ -53,7 +53,11 @@ def ps(call: Call) -> int:
     engine = call.engine()
     found = list_containers(engine, show_all=True, with_size=_wants_size(call, layout))
     chosen = ps_filters.choose(found, filters, lambda word: image_layers(engine, word))
-    chosen = [summary for summary in chosen if show_all or summary.is_running()]
+    chosen = [
+        summary
+        for summary in chosen
+        if show_all or summary.is_running() or summary.state == "restarting"
+    ]
     if last > 0:
         chosen = chosen[:last]
     full = call.is_on("no-trunc")

@@ -83,6 +83,22 @@ RUN: tuple[Row, ...] = (
     ("workdir", "w", VALUE, "DIR", "Process", "Working directory inside the container"),
     ("init", "", FLAG, "", "Process", "Run a small init that forwards signals and reaps"),
     ("stop-signal", "", VALUE, "SIGNAL", "Process", "Signal that asks the container to stop"),
+    (
+        "stop-timeout",
+        "",
+        VALUE,
+        "SECONDS",
+        "Process",
+        "Before `stop` kills; -1: never (default 10)",
+    ),
+    (
+        "restart",
+        "",
+        VALUE,
+        "POLICY",
+        "Container",
+        "no, on-failure[:N], always or unless-stopped: when it starts again by itself",
+    ),
     ("volume", "v", LIST, "SRC:DST[:ro]", "File", "Mount a path of the host, or a volume"),
     ("mount", "", LIST, "KEY=VALUE,…", "File", "As -v and --tmpfs: type=volume|bind|tmpfs,…"),
     ("volumes-from", "", LIST, "CONTAINER[:ro]", "File", "Mount what another container has"),
@@ -163,8 +179,8 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
     "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
     "platform": ("", VALUE), "publish": ("p", LIST), "publish-all": ("P", FLAG),
-    "restart": ("", VALUE), "runtime": ("", VALUE),
-    "stop-timeout": ("", VALUE), "storage-opt": ("", LIST), "use-api-socket": ("", FLAG),
+    "runtime": ("", VALUE),
+    "storage-opt": ("", LIST), "use-api-socket": ("", FLAG),
     "userns": ("", VALUE), "uts": ("", VALUE),
     "kernel-memory": ("", VALUE), "disable-content-trust": ("", FLAG),
 }  # fmt: skip
@@ -173,7 +189,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
 RUN_ACCEPTED: dict[str, tuple[object, ...]] = {
     "cgroupns": ("", "private"), "disable-content-trust": (True, False),
     "ipc": ("", "private"), "isolation": ("", "default"), "no-healthcheck": (False,),
-    "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,), "restart": ("", "no"),
+    "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,),
     "use-api-socket": (False,), "userns": ("",), "uts": ("",),
 }  # fmt: skip
 

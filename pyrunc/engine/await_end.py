@@ -9,6 +9,7 @@ import time
 from ..errors import PyruncError
 from ..kernel import pidfd
 from ..storage import containers
+from .restarting import is_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,22 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _PAUSE_SECONDS = 0.002
+_RETURN_SECONDS = 0.02
 
 
 def wait(engine: Engine, name: str) -> int:
     """Wait until a container has ended; return its exit code, at once for one that has.
 
+    One whose restart policy starts it again has not.
+
     Raises: NotFound; PyruncError if it was lost without a record of its end.
     """
-    row = containers.find(engine.database(), name)
+    connection = engine.database()
+    row = containers.find(connection, name)
     ended = await_end(engine, row)
+    while ended is not None and is_coming_back(engine, connection, row, ended):
+        time.sleep(_RETURN_SECONDS)
+        ended = await_end(engine, row)
     if ended is None and containers.status(engine.paths, row) == containers.CREATED:
         return 0  # as docker: it does not run
     if ended is None:

@@ -334,4 +334,15 @@ def _record(container: Container) -> None:
         containers.update_document(container.connection, container.row.id, value)
         container.row = container.row.replace(document=value)
         if is_new:
+            _record_restarts(container)
             journal.container_event(container.connection, container.row, "create")
+
+
+def _record_restarts(container: Container) -> None:
+    policy, maximum = container.options.restart
+    if policy == "no":
+        return
+    from ..oci.restart import Restarts
+    from ..storage import restarts
+
+    restarts.save(container.connection, container.row.id, Restarts(policy=policy, maximum=maximum))

@@ -19,7 +19,7 @@ from ..runtime.default_spec import capability_sets
 from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
 from ..runtime.validate import validate_process
 from ..storage import containers
-from . import container_status, journal
+from . import container_status, journal, restarting
 from .container_user import resolve_user
 from .start import await_start
 from .trace import Tracer, fault_from_environment
@@ -89,6 +89,8 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
 
 def _running(engine: Engine, row: ContainerRow) -> RunState:
     state = container_status.running_state(engine, row)
+    if state is None and containers.status(engine.paths, row) == containers.RESTARTING:
+        raise restarting.refuse(row)
     if state is None:
         raise InvalidState(
             f"container {row.id} is not running",

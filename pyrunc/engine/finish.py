@@ -16,7 +16,7 @@ from ..runtime import cgroup
 from ..storage import containers
 from ..storage.atomic import remove_tree, replace_file
 from ..storage.database import Transaction
-from . import journal
+from . import journal, restarting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
 LOST_EXIT_CODE = 255  # docker's, for containers that a restart of the machine ended
 
 
-def finish(engine: Engine, connection: Connection, row: ContainerRow) -> None:
+def finish(engine: Engine, connection: Connection, row: ContainerRow, lock_fd: int | None) -> None:
     """Release what an ended container held; with --rm, remove it.  The caller holds its lock.
 
-    Idempotent.  Raises: KernelError or OSError when the kernel refuses; the rest stays recorded
-    then.
+    With a restart policy, a sleeper may hold `lock_fd` from then on, to start it again; with None,
+    the container stays down.  Idempotent.
+    Raises: KernelError or OSError when the kernel refuses; the rest stays recorded then.
     """
     release(engine, connection, row)
     if row.auto_remove:
         forget(engine, connection, row, volumes=True)
+    elif lock_fd is not None and restarting.go_on(engine, connection, row, lock_fd):
+        return
     containers.remove_run_dir(engine.paths, row.id)
 
 
@@ -125,4 +128,4 @@ def cleanup(engine: Engine, container_id: str) -> None:
     if not containers.exists(connection, row.id):  # another command was quicker
         containers.remove_run_dir(engine.paths, row.id)
     elif containers.read_exit(engine.paths, row.id) is not None:
-        finish(engine, connection, row)
+        finish(engine, connection, row, lock_fd)

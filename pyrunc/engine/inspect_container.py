@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput, NotFound
 from ..network import networks
-from ..storage import containers, images
+from ..oci.restart import Restarts
+from ..storage import containers, images, restarts
 from . import container_status, stored_options
 from .inspect import timestamp
 from .inspect_host_config import host_config
@@ -43,6 +44,7 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
     known = row.document
     if not known:  # it is just being made
         raise NotFound(f"No such container: {name}", kind="container", name=name)
+    restarted = restarts.find(connection, row.id) or Restarts()
     argv, bundle = known["command"], engine.paths.bundle(row.id)
     condition = container_status.look(engine, row)
     options = stored_options.from_document(known["options"])
@@ -58,14 +60,14 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
         "HostsPath": f"{bundle}/hosts",
         "LogPath": _log_path(bundle, row),
         "Name": f"/{row.name}",
-        "RestartCount": 0,
+        "RestartCount": restarted.count,
         "Driver": DRIVER,
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": host_config(known, options, auto_remove=row.auto_remove),
+        "HostConfig": host_config(known, options, restarted, auto_remove=row.auto_remove),
         "GraphDriver": {"Data": _graph(engine, row), "Name": DRIVER},
         "Mounts": _mounts(known),
         "Config": _config(row, options, _image(engine, row)),
@@ -86,9 +88,9 @@ def _state(engine: Engine, row: containers.ContainerRow, condition: Condition) -
     started_ns = condition.state.started_ns if condition.state else row.started_ns
     return {
         "Status": status,
-        "Running": running,
+        "Running": running or status == containers.RESTARTING,  # as docker says it
         "Paused": status == container_status.PAUSED,
-        "Restarting": False,
+        "Restarting": status == containers.RESTARTING,
         "OOMKilled": ended.oom_killed if ended else False,
         "Dead": status == containers.DEAD,
         "Pid": condition.state.pid if condition.state and running else 0,
@@ -172,6 +174,8 @@ def _config(
         config["ExposedPorts"] = {port: {} for port in known["exposed_ports"]}
     if known["stop_signal"]:
         config["StopSignal"] = known["stop_signal"]
+    if options.stop_timeout is not None:
+        config["StopTimeout"] = options.stop_timeout
     if image and image.healthcheck:
         config["Healthcheck"] = image.healthcheck
     if image and image.shell:

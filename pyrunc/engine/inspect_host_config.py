@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..oci.restart import Restarts
     from .run_options import RunOptions
 
     Document = dict[str, Any]
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 RUNTIME = "pyrunc"
 
 
-def host_config(known: Document, options: RunOptions, *, auto_remove: bool) -> Document:
+def host_config(
+    known: Document, options: RunOptions, restarted: Restarts, *, auto_remove: bool
+) -> Document:
     """Return the document; `known` is the container's record."""
     config = {
         "Binds": [_bind(mount) for mount in known["mounts"] if _is_bind(mount)] or None,
@@ -24,7 +27,7 @@ def host_config(known: Document, options: RunOptions, *, auto_remove: bool) -> D
         },
         "NetworkMode": options.network,
         "PortBindings": known.get("published_ports", {}),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": restarted.policy, "MaximumRetryCount": restarted.maximum},
         "AutoRemove": auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": [":".join(filter(None, pair)) for pair in options.volumes_from] or None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from _signal import SIGKILL
+from _signal import SIGKILL, SIGTERM
 
 from ..errors import InvalidState
 from ..kernel.pidfd import send_signal
@@ -12,6 +12,8 @@ from ..storage import containers
 from ..storage.database import Transaction
 from . import journal
 from .container_status import control_groups, running_state
+from .flag_grammar import signal_number
+from .restarting import stop_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 def kill(engine: Engine, name: str, number: int) -> None:
     """Send a signal to the container's first process, and to no other that has its number.
 
+    One that ends it, or asks it to end, ends what its restart policy does, too.
+
     Raises: NotFound; InvalidState for one that does not run, with docker's words.
     """
     connection = engine.database()
     row = containers.find(connection, name)
+    if number in (SIGKILL, stop_signal(row)) and stop_coming_back(engine, connection, row):
+        return
     if not signal_container(engine, connection, row, number):
         raise InvalidState(
             f"cannot kill container: {name}: container {row.id} is not running",
@@ -35,6 +41,12 @@ def kill(engine: Engine, name: str, number: int) -> None:
             wanted="running",
             subject=row.id,
         )
+
+
+def stop_signal(row: ContainerRow) -> int:
+    """Return the signal that asks the container to end: its own, its image's, or SIGTERM."""
+    recorded = row.document.get("stop_signal") or ""
+    return signal_number(recorded) if recorded else SIGTERM
 
 
 def signal_container(

@@ -7,6 +7,7 @@ from ..runtime.pause import freeze, thaw
 from ..storage import containers
 from . import journal
 from .container_status import PAUSED, control_groups, running_state, status
+from .restarting import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def pause(engine: Engine, name: str) -> None:
     """
     connection = engine.database()
     row = containers.find(connection, name)
+    if status(engine, row) == containers.RESTARTING:
+        raise refuse(row)
     if running_state(engine, row) is None:
         raise InvalidState(
             f"container {row.id} is not running", state="exited", wanted="running", subject=row.id

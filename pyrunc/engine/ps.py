@@ -53,7 +53,8 @@ def list_containers(
     connection = engine.database()
     repair(engine, connection)
     found = [_summary(engine, row, with_size) for row in containers.rows(connection)]
-    return [one for one in found if show_all or one.is_running()]
+    is_shown = ("running", "paused", "restarting")  # as docker, to whom all of these run
+    return [one for one in found if show_all or one.state in is_shown]
 
 
 def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> ContainerSummary:

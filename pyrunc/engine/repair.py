@@ -51,7 +51,7 @@ def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> 
                 done.append(Repair(kind="container", subject=row.id, action="thawed"))
             continue
         try:
-            done += _repair_container(engine, connection, row, dry_run)
+            done += _repair_container(engine, connection, row, lock_fd, dry_run)
         finally:
             os.close(lock_fd)
     return done + _remove_orphans(engine, connection, dry_run)
@@ -68,7 +68,7 @@ def _needs_repair(engine: Engine, row: ContainerRow) -> bool:
 
 
 def _repair_container(
-    engine: Engine, connection: Connection, row: ContainerRow, dry_run: bool
+    engine: Engine, connection: Connection, row: ContainerRow, lock_fd: int, dry_run: bool
 ) -> list[Repair]:
     try:
         row = containers.find(connection, row.id)  # as it is now that nobody else may act
@@ -94,7 +94,9 @@ def _repair_container(
             if not has_ended:
                 release(engine, connection, row)
                 record_lost_end(engine, row)
-            finish(engine, connection, row)
+            # What ended with the machine comes back with `system boot`, and not by a look at it.
+            is_ours = state is not None and state.boot_id == containers.boot_id()
+            finish(engine, connection, row, lock_fd if is_ours else None)
     if never_started:
         action = "removed: it never started"
     else:

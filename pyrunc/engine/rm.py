@@ -12,6 +12,7 @@ from . import container_status
 from .finish import forget, record_lost_end, release
 from .kill import signal_container
 from .repair import repair
+from .restarting import stop_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
     row = containers.find(connection, name)
     status = container_status.status(engine, row)
     is_running = status in (containers.RUNNING, container_status.PAUSED)
+    if status == containers.RESTARTING and not force:
+        raise InvalidState(
+            f"You cannot remove a restarting container {row.id}. Stop the container before "
+            "attempting removal or force remove",
+            state=status,
+            wanted=containers.EXITED,
+            subject=row.id,
+        )
     if is_running and not force:
         raise InvalidState(
             f'cannot remove container "/{row.name}": container is {status}: '
@@ -41,6 +50,9 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
             wanted=containers.EXITED,
             subject=row.id,
         )
+    if force:
+        stop_coming_back(engine, connection, row)
+        is_running = container_status.running_state(engine, row) is not None
     monitor_fd = _open_monitor(engine, row.id)
     if is_running:
         signal_container(engine, connection, row, SIGKILL)

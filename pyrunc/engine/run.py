@@ -48,5 +48,5 @@ def run(
         if ended is None:
             return left(container)  # with its monitor, by the detach keys
         with tracer.step("finish"):
-            finish(engine, container.connection, container.row)  # address, bundle, run directory
+            finish(engine, container.connection, container.row, container.lock_fd)
     return ended.code

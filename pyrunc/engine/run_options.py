@@ -60,6 +60,8 @@ class RunOptions(Record):
     init: bool = False
     pull: str = "missing"  # "always", "missing", "never"
     quiet: bool = False
+    restart: tuple[str, int] = ("no", 0)  # policy, and how often at most; 0: no limit
+    stop_timeout: int | None = None  # seconds before `stop` kills; -1: never; None: the default
     stop_signal: str = ""  # as given, checked; grammar.signal_number() turns it into a number
     trace: str | None = None  # None: no; "": to stderr; else a file
     log: LogOptions | None = None  # None: a json-file without limits
@@ -192,6 +194,12 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
     if stop_signal := _text(flags, "stop-signal"):
         grammar.signal_number(stop_signal)
         values["stop_signal"] = stop_signal
+    if stop_timeout := _text(flags, "stop-timeout"):
+        values["stop_timeout"] = grammar.one("--stop-timeout", stop_timeout, go_values.integer)
+    if "restart" in flags:
+        from .restart_grammar import restart_policy
+
+        values["restart"] = restart_policy(_text(flags, "restart"))
     if "trace" in flags:
         values["trace"] = _text(flags, "trace")
     if "log-driver" in flags or "log-opt" in flags:
@@ -385,6 +393,10 @@ def _check_strings(values: dict[str, Any]) -> None:
 
 def _check_together(options: RunOptions) -> None:
     """Check what no flag can be asked alone."""
+    if options.auto_remove and options.restart[0] != "no":
+        raise InvalidInput(
+            "conflicting options: cannot specify both --restart and --rm", where="--restart"
+        )
     limits.check(options.as_dict())
     targets = [mount.target for mount in options.mounts + options.tmpfs]
     for target in targets:

@@ -7,9 +7,7 @@ This file waits for it to say "started", or words the step that failed.
 from __future__ import annotations
 
 import os
-import sys
 
-from .. import paths as paths_module
 from ..errors import PyruncError
 from ..kernel import launcher
 from ..kernel.launch_plan import OPTIONAL, Job, step_names
@@ -17,6 +15,7 @@ from ..oci import document
 from ..storage import containers
 from . import journal
 from .finish import end_processes
+from .own_command import own_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def _job(container: Container, tracer: Tracer) -> Job:
         interactive=options.interactive,
         trace=tracer.is_on,
         volatile=options.auto_remove,
-        cleanup_argv=_cleanup_argv(container),
+        cleanup_argv=own_command(engine, "container", "cleanup", row.id),
         detached=options.detach,
         stdin_stays="stdin" not in options.attach,
         unfed=not options.gives_input,
@@ -105,25 +104,6 @@ def _log(container: Container) -> dict[str, Any]:
     from .log_sink import job_fields
 
     return job_fields(container, log)
-
-
-def _cleanup_argv(container: Container) -> tuple[str, ...]:
-    """Return the command by which the monitor has this container finished when nobody is attached.
-
-    The very interpreter and package that run now, whatever is in PATH by then.
-    """
-    engine = container.engine
-    package_parent = paths_module.__file__.rpartition("/")[0].rpartition("/")[0]
-    program = (
-        f"import sys; sys.path.insert(0, {package_parent!r}); "
-        "from pyrunc.cli.entry import main; main()"
-    )
-    return (
-        sys.executable,
-        *("-I", "-S", "-c", program),
-        *("--root", engine.paths.root, "--runroot", engine.paths.runroot),
-        *("--bridge", engine.bridge, "container", "cleanup", container.row.id),
-    )
 
 
 def await_start(

@@ -6,10 +6,11 @@ import os
 import time
 
 from ..errors import LockTimeout, PyruncError
-from ..storage import containers
-from . import journal, stored_options
+from ..storage import containers, restarts
+from ..storage.database import Transaction
+from . import journal, restarting, stored_options
 from .attach import attach_container
-from .container_status import running_state
+from .container_status import PAUSED, status
 from .create import prepare_again
 from .finish import finish
 from .repair import repair
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .create import Container
     from .engine import Engine
 
+_UP = (containers.RUNNING, PAUSED, containers.RESTARTING)
 _LOCK_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
@@ -40,8 +42,16 @@ def start_container(engine: Engine, name: str) -> None:
     lock_fd = _lock(engine, row)
     if lock_fd is None:
         return
-    _, launch = _launch(engine, row, lock_fd, detached=True)
-    launch.close()
+    _launch(engine, row, lock_fd, detached=True)[1].close()
+
+
+def start_by_policy(engine: Engine, container_id: str, lock_fd: int) -> None:
+    """Start a container whose back-off is over, with the lock that was held meanwhile."""
+
+    def launch(row: ContainerRow, lock_fd: int) -> None:
+        _launch(engine, row, lock_fd, detached=True, is_users=False)[1].close()
+
+    restarting.start_if_wanted(engine, container_id, lock_fd, launch)
 
 
 def start_attached(
@@ -71,7 +81,7 @@ def start_attached(
         ended = attach(launch, signals, mine, tell=tell)
         if ended is None:
             return left(container)
-        finish(engine, container.connection, container.row)
+        finish(engine, container.connection, container.row, container.lock_fd)
     return ended.code
 
 
@@ -100,7 +110,7 @@ def _lock(engine: Engine, row: ContainerRow) -> int | None:
     Raises: LockTimeout while another command makes something else of it.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
-    while running_state(engine, row) is None:
+    while status(engine, row) not in _UP:
         lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=_LOOK_SECONDS)
         if lock_fd is not None:
             return lock_fd
@@ -114,11 +124,18 @@ def _lock(engine: Engine, row: ContainerRow) -> int | None:
 
 
 def _launch(
-    engine: Engine, row: ContainerRow, lock_fd: int, *, detached: bool, gives_input: bool = True
+    engine: Engine,
+    row: ContainerRow,
+    lock_fd: int,
+    *,
+    detached: bool,
+    gives_input: bool = True,
+    is_users: bool = True,
 ) -> tuple[Container, Launch]:
     """Prepare and launch; what fails is taken back, and the container stays as it was."""
     tracer = Tracer(None, fault_from_environment())
     try:
+        _end_last_life(engine, row, is_users=is_users)
         options = stored_options.from_document(row.document["options"])
         options = options.replace(name=row.name, detach=detached, gives_input=gives_input)
         container = prepare_again(engine, row, options, lock_fd, tracer)
@@ -127,3 +144,14 @@ def _launch(
         containers.remove_run_dir(engine.paths, row.id)
         os.close(lock_fd)
         raise
+
+
+def _end_last_life(engine: Engine, row: ContainerRow, *, is_users: bool) -> None:
+    """Have the last end in the journal, whose clean-up may be yet to come, before this start."""
+    connection = engine.database()
+    ended = containers.last_exit(engine.paths, row)
+    with Transaction(connection):
+        if ended is not None:
+            journal.ended(connection, row, ended)
+        if is_users:
+            restarts.begin_anew(connection, row.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _signal import SIGKILL, SIGTERM
+from _signal import SIGKILL
 
 from ..errors import LockTimeout
 from ..storage import containers
@@ -10,8 +10,8 @@ from ..storage.database import Transaction
 from . import journal
 from .await_end import await_end
 from .container_status import running_state
-from .flag_grammar import signal_number
-from .kill import signal_container
+from .kill import signal_container, stop_signal
+from .restarting import stop_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,16 +30,17 @@ def stop(
     """Send the stop signal, wait for the end, and after `seconds` kill it; -1 waits for ever.
 
     The signal is the given one, else the container's or its image's, else SIGTERM.  A container
-    that does not run stays as it is.
+    that does not run stays as it is, and no restart policy changes that.
     Raises: NotFound; LockTimeout when even SIGKILL does not end it.
     """
     connection = engine.database()
     row = containers.find(connection, name)
+    if stop_coming_back(engine, connection, row):
+        journal.note(connection, row, "stop")
     if running_state(engine, row) is None:
         return
-    patience = DEFAULT_SECONDS if seconds is None else seconds
-    recorded = row.document.get("stop_signal") or ""
-    number = signal or (signal_number(recorded) if recorded else SIGTERM)
+    patience = _patience(row) if seconds is None else seconds
+    number = signal or stop_signal(row)
     if patience != 0:
         signal_container(engine, connection, row, number)
         if ended := await_end(engine, row, None if patience < 0 else patience):
@@ -55,6 +56,12 @@ def stop(
             subject=row.id,
             hint="a process in an uninterruptible wait ends when that does: see its stack in /proc",
         )
+
+
+def _patience(row: ContainerRow) -> int:
+    """Return the container's own --stop-timeout, or the default."""
+    own = row.document.get("options", {}).get("stop_timeout")
+    return DEFAULT_SECONDS if own is None else int(own)
 
 
 def _record(connection: Connection, row: ContainerRow, ended: ExitRecord) -> None:

@@ -22,9 +22,10 @@ _RECORDS: dict[str, Callable[..., Any]] = {
     "ulimits": Ulimit,
     "log": LogOptions,
 }
-# What is said to one command and not to the container.
+# What is said to one command and not to the container, or has a place of its own.
 _PASSING = (
-    "cidfile", "trace", "quiet", "pull", "detach", "gives_input", "detach_keys", "sig_proxy",
+    "restart", "cidfile", "trace", "quiet", "pull", "detach", "gives_input", "detach_keys",
+    "sig_proxy",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from ..storage.atomic import replace_file
 from ..storage.database import Transaction
 from . import journal, limits, stored_options
 from .container_status import control_groups, running_state
+from .set_restart_policy import set_restart_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +37,12 @@ _NO_WEIGHT = (
 )
 
 
-def update(engine: Engine, name: str, changes: Values) -> list[str]:
+def update(
+    engine: Engine, name: str, changes: Values, restart: tuple[str, int] | None = None
+) -> list[str]:
     """Change limits, by the names of RunOptions' fields; return warnings, as sentences.
+
+    `restart` is a new restart policy with its maximum.
 
     0 leaves alone what is there, as docker has it.
     Raises: NotFound; InvalidInput for what does not go together; Unsupported and KernelError for
@@ -47,7 +52,10 @@ def update(engine: Engine, name: str, changes: Values) -> list[str]:
     done: Done = []
     try:
         with Transaction(connection):  # of two at once, the second builds on the first
-            return _update(engine, connection, name, dict(changes), done)
+            warnings = _update(engine, connection, name, dict(changes), done)
+            if restart is not None:
+                set_restart_policy(connection, containers.find(connection, name), *restart)
+            return warnings
     except BaseException:
         take_back(done)
         raise

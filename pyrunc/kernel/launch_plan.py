@@ -195,6 +195,10 @@ class Job(Record):
     `log_max_bytes` (0: no limit) is moved aside, and `log_max_files` are kept; `log_attributes` is
     JSON that each entry gets.  What was moved aside is the stdin of `log_compress_argv`; `log_sink`
     is a struct log_sink (engine/log_sink.py) that says where entries are sent, b"" for nowhere.
+    `health_argv` is executed again and again (csrc/health.c), none for no checks.
+
+    "sleep" launches nothing: it waits for `sleep_ms`, as long as run_dir/restarting is there, and
+    executes `cleanup_argv` with the lock as descriptor 5 (csrc/sleeper.c).
     """
 
     container_id: str = ""
@@ -217,6 +221,11 @@ class Job(Record):
     log_attributes: bytes = b""
     log_sink: bytes = b""
     log_compress_argv: tuple[str, ...] = ()
+    health_argv: tuple[str, ...] = ()
+    health_interval_ms: int = 0
+    health_start_interval_ms: int = 0
+    health_start_period_ms: int = 0
+    sleep_ms: int = 0
 
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
@@ -274,11 +283,11 @@ def pack_strings(values: Sequence[str | bytes]) -> bytes:
 MADE = "made-"
 
 MAGIC = b"pyrunc\0\1"
-MODES = ("monitor", "create", "run", "detach")
+MODES = ("monitor", "create", "run", "detach", "sleep")
 FAULT_KILL = -1
 FIRST_FD = 6
 
-_HEADER = Struct("=8s5I2i5I8IQ6I")
+_HEADER = Struct("=8s5I2i5I8IQ6I2I4Q")
 _STEP = Struct("=HBBiIIIIQQ")
 _STAGE_NUMBERS = {stage: number for number, stage in enumerate(STAGES)}
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -326,6 +335,11 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         pool.string(job.log_attributes),
         pool.data(job.log_sink),
         *pool.strings(job.log_compress_argv),
+        *pool.strings(job.health_argv),
+        job.health_interval_ms,
+        job.health_start_interval_ms,
+        job.health_start_period_ms,
+        job.sleep_ms,
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
     options |= job.follows << 4 | job.detached << 5 | job.stdin_stays << 6

@@ -169,6 +169,17 @@ def _late_monitor_steps(facts: HostFacts, context: LaunchContext) -> list[Step]:
     ]
 
 
+def monitor_cgroup_steps(facts: HostFacts) -> tuple[Step, ...]:
+    """Return what moves a launcher without a container out of its caller's cgroups."""
+    steps = _monitor_steps(facts)
+    if facts.cgroup.unified and facts.cgroup.unified_own not in ("/", MONITORS):
+        directory = facts.cgroup.unified + MONITORS
+        steps.append(Step(kind="make-cgroup", stage=HOST, path=directory))
+        path = f"{directory}/cgroup.procs"
+        steps.append(Step(kind="join-monitor-cgroup", stage=HOST, path=path, flags=OPTIONAL))
+    return tuple(steps)
+
+
 def _cpuset_steps(directory: str, facts: HostFacts) -> list[Step]:
     """Fill the monitors' cpuset: it is a sibling of the container's, below the same parent."""
     _, cpus, mems = facts.cpuset

@@ -15,8 +15,9 @@ import time
 from ..errors import AlreadyExists, InvalidInput, NotFound
 from ..oci import document
 from ..oci.record import Record
-from . import sqlite
-from .atomic import make_directory, remove_tree
+from . import restarts, sqlite
+from .atomic import make_directory, remove_tree, replace_file
+from .database import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 CREATED = "created"
 RUNNING = "running"
 EXITED = "exited"
+RESTARTING = "restarting"  # ended, and waits for its policy's next start
 DEAD = "dead"  # its owner died half-way: the next repair removes or ends it
+
+
+RESTARTING_FILE = "restarting"  # in the run directory: which life's end the wait is about
 
 
 class ContainerRow(Record):
@@ -166,7 +171,9 @@ def rename(connection: Connection, row: ContainerRow, name: str) -> None:
 
 def delete(connection: Connection, container_id: str) -> None:
     """Forget a container; idempotent."""
-    connection.execute("DELETE FROM containers WHERE id=?", (container_id,))
+    with Transaction(connection):
+        connection.execute("DELETE FROM containers WHERE id=?", (container_id,))
+        restarts.forget(connection, container_id)
 
 
 def exists(connection: Connection, container_id: str) -> bool:
@@ -396,10 +403,28 @@ def status_of(
 ) -> str:
     """Return the status of a container whose files were read already."""
     if ended is not None:
-        return EXITED
+        return RESTARTING if _is_restarting(paths, row.id, ended) else EXITED
     if state is not None and is_alive(state):
         return RUNNING
     return CREATED if row.document.get("kept") or is_owned(paths, row.id) else DEAD
+
+
+def _is_restarting(paths: Paths, container_id: str, ended: ExitRecord) -> bool:
+    """Tell whether somebody waits to start it again after this end."""
+    try:
+        with open(f"{paths.run_dir(container_id)}/{RESTARTING_FILE}", encoding="ascii") as file:
+            life = file.read(32)
+    except FileNotFoundError:
+        return False
+    return life == str(ended.started_ns) and is_owned(paths, container_id)
+
+
+def note_reason(paths: Paths, container_id: str, reason: str) -> None:
+    """Add to the record of an end why there was no start after it."""
+    path = f"{paths.bundle(container_id)}/exit.json"
+    value = _read_json(path)
+    if value is not None:
+        replace_file(path, document.dump(value | {"reason": reason}), durable=True)
 
 
 def is_alive(state: RunState) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..paths import Paths
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_SECONDS = 20.0
 # Nobody keeps the database open, so every command reads the log from its start: 1.5 µs a page.
 # A run writes eight pages; moving them into the database costs two fsyncs.
@@ -57,12 +57,16 @@ CREATE TABLE IF NOT EXISTS leases(
 CREATE INDEX IF NOT EXISTS leases_by_container ON leases(container_id);
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS next_address(network TEXT PRIMARY KEY, address INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS restarts(
+    container_id TEXT PRIMARY KEY, policy TEXT NOT NULL, maximum INTEGER NOT NULL,
+    count INTEGER NOT NULL, delay_ms INTEGER NOT NULL, is_stopped INTEGER NOT NULL, life INTEGER,
+    due_ns INTEGER);
 CREATE TABLE IF NOT EXISTS events(
     number INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
     actor_id TEXT NOT NULL, attributes TEXT NOT NULL);
 """
 # What a database of an older version lacks, beside new tables: version -> statements.
-_CHANGES = {1: ("ALTER TABLE containers ADD COLUMN ended_life INTEGER",)}
+_CHANGES = {1: ("ALTER TABLE containers ADD COLUMN ended_life INTEGER",), 2: ()}
 
 
 class Transaction:

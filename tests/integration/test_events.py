@@ -21,8 +21,10 @@ NONE = ("--network", "none")
 
 
 def history(engine: Engine, *words: str) -> list[str]:
-    """Return the actions so far."""
-    done = engine("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", *words)
+    """Return the actions so far, on containers and networks."""
+    kinds = ("-f", "type=container", "-f", "type=network")
+    span = ("--since", "1h", "--until", "0s")
+    done = engine("events", *span, *kinds, "--format", "{{.Action}}", *words)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 

@@ -21,7 +21,7 @@ FLAGS: dict[str, object] = {
     "dns-search": ["x"], "dns-option": ["ndots:1"], "add-host": ["a:1.2.3.4"],
     "memory-reservation": "32m", "cpu-shares": "512", "cpu-rt-period": "1000",
     "cpu-rt-runtime": "500", "cpuset-mems": "0", "blkio-weight": "100",
-    "stop-signal": "INT", "log-opt": ["max-size=1k", "max-file=2", "labels=a"],
+    "stop-timeout": "7", "stop-signal": "INT", "log-opt": ["max-size=1k", "max-file=2", "labels=a"],
 }  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_every_option_comes_back() -> None:
     told = {name for name in document if name != "image"}
     kept = set(run_options.RunOptions.record_defaults) - {
         *("cidfile", "trace", "quiet", "pull", "detach", "privileged", "seccomp_profile"),
-        *("gives_input", "detach_keys", "sig_proxy"),
+        *("restart", "gives_input", "detach_keys", "sig_proxy"),
     }
     assert kept <= told
 
