@@ -55,6 +55,7 @@ KINDS: dict[str, bool] = {
     "systemd": Path("/run/systemd/system").exists(),
     "after a reset": _is_after_reset(),
     "controllers on v2": bool(_LAYOUT.unified_controllers),
+    "memory": _LAYOUT.has("memory"),
     "memory on v1": _LAYOUT.v1("memory") is not None,
     "memory on v2": "memory" in _LAYOUT.unified_controllers,
     "memory not on v2": "memory" not in _LAYOUT.unified_controllers,

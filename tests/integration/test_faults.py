@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import host
+from tests.harness import host, slow_clock
 from tests.harness.engine import Engine
 
 ENGINE_STEPS = [
@@ -83,7 +83,7 @@ def _file_difference(engine: Engine, files: list[str]) -> list[str]:
 def test_a_fault_at_any_step_of_a_launch_leaves_nothing(warm: Engine, action: str) -> None:
     before, files = host.snapshot(), tree(warm)
     problems: list[str] = []
-    for step in [*ENGINE_STEPS, *launch_steps(warm, action)]:
+    for step in slow_clock.thinned([*ENGINE_STEPS, *launch_steps(warm, action)]):
         result = warm("run", "--rm", "busybox", "true", env={"PYRUNC_FAULT": f"{step}:{action}"})
         if result.returncode == 0 and step not in ("record-start", "finish"):
             problems.append(f"{step}: the fault did not strike")

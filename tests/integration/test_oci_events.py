@@ -120,7 +120,7 @@ def test_events_end_when_the_container_is_deleted(bundle: Bundle, oci: Runtime, 
     assert (process.returncode, errors) == (0, "")
 
 
-@pytest.mark.host("memory on v1")
+@pytest.mark.host("memory")
 def test_memory_that_ran_out_is_told(bundle: Bundle, oci: Runtime, name: str) -> None:
     bundle.linux["resources"]["memory"] = {"limit": 16 << 20, "swap": 16 << 20}
     script = "sleep 1; dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 1"

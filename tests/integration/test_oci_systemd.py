@@ -170,7 +170,10 @@ def test_container_sees_its_scope_as_the_root(bundle: Bundle, oci: Inside, name:
 DIFFERENT = ("Id", "Names", "Description", "ControlGroup", "ControlGroupId", "InvocationID")
 # runc 1.1 sets the limits in a second call, which systemd keeps in files of their own.
 FILES = ("FragmentPath", "DropInPaths", "NeedDaemonReload")
-MEASURED = ("Timestamp", "MemoryCurrent", "MemoryAvailable", "CPUUsageNSec", "TasksCurrent")
+MEASURED = (
+    *("Timestamp", "MemoryCurrent", "MemoryAvailable", "CPUUsageNSec", "TasksCurrent"),
+    *("IOReadBytes", "IOReadOperations", "IOWriteBytes", "IOWriteOperations"),
+)
 
 
 def comparable(shown: dict[str, str]) -> dict[str, Any]:
