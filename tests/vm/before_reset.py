@@ -1,11 +1,12 @@
 """Leave containers in every state; then the machine is reset, and test_after_reset.py looks.
 
-Not collected by its name: vagrant/guest/run calls it in the first boot.
+Not collected by its name: vagrant/guest/run calls it in the first boot.  Each function leaves
+something that a test of test_after_reset.py finds; what both must know goes through notes().
 """
 
 from __future__ import annotations
 
-import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -25,15 +26,38 @@ def test_leave_containers_in_every_state(busybox_archive: Path) -> None:
     engine = reset.engine()
     engine("load", "-q", "-i", busybox_archive, check=True)
     assert engine("run", "--name", "ended", "busybox", "sh", "-c", "exit 5").returncode == 5
+    engine("create", "--name", "made", "busybox", "echo", "made", check=True)
     engine("run", "-d", "--name", "ran", "busybox", "sh", "-c", "echo hi; sleep 1000", check=True)
+    engine("run", "-d", "--name", "stood", "busybox", "sleep", "1000", check=True)
+    engine("pause", "stood", check=True)
     engine("run", "-d", "--rm", "--name", "rm", "busybox", "sleep", "1000", check=True)
+    in_slice = ("--cgroup-manager", "systemd", "run", "-d", "--name", "scoped", "busybox")
+    engine(*in_slice, "sleep", "1000", check=True)
     while "hi" not in engine("logs", "ran", check=True).stdout:
         time.sleep(0.1)
+    reset.note("boot", reset.boot_id())
 
+
+def test_leave_containers_of_the_runtime() -> None:
     oci, bundle = reset.oci(), Bundle(reset.KEPT / "oci", seccomp=False)
     oci.create(bundle.write("sleep", "1000"), "created")
     oci.create(bundle.path, "running")
     oci("start", "running", check=True)
+    reset.note("pid", oci.state("running")["pid"])
 
-    found = {"boot": reset.boot_id(), "pid": oci.state("running")["pid"]}
-    reset.NOTES.write_text(json.dumps(found))
+
+def test_leave_commands_at_work(busybox_archive: Path) -> None:
+    """Run and load go on, one after the other, until the plug is pulled."""
+    engine = reset.engine()
+    run = " ".join(engine.argv("run", "--rm", "busybox", "true"))
+    load = " ".join(engine.argv("load", "-q", "-i", reset.KEPT / "busybox.tar"))
+    (reset.KEPT / "busybox.tar").write_bytes(busybox_archive.read_bytes())
+    for line in (run, load):
+        subprocess.Popen(
+            ["sh", "-c", f"while {line}; do :; done"],
+            env=engine.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )

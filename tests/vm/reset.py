@@ -23,8 +23,13 @@ def boot_id() -> str:
 
 def notes() -> dict[str, Any]:
     """Return what was noted before the reset."""
-    read: dict[str, Any] = json.loads(NOTES.read_text())
+    read: dict[str, Any] = json.loads(NOTES.read_text()) if NOTES.exists() else {}
     return read
+
+
+def note(name: str, value: str | int) -> None:
+    """Note something for the tests after the reset."""
+    NOTES.write_text(json.dumps(notes() | {name: value}))
 
 
 def engine() -> Engine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.harness import host
@@ -17,10 +19,25 @@ def test_the_first_command_puts_right_what_the_reset_ended() -> None:
     assert not engine.runroot.exists()
 
     listed = engine("ps", "-a", "--format", "{{.Names}} {{.State}}", check=True)
-    assert sorted(listed.stdout.splitlines()) == ["ended exited", "ran exited"], listed.stderr
+    lost = ["ran exited", "scoped exited", "stood exited"]
+    assert sorted(listed.stdout.splitlines()) == ["ended exited", "made created", *lost]
     assert engine.json("inspect", "ended")[0]["State"]["ExitCode"] == 5
-    assert engine.json("inspect", "ran")[0]["State"]["ExitCode"] == 255
+    for name in ("ran", "scoped", "stood"):
+        assert engine.json("inspect", name)[0]["State"]["ExitCode"] == 255
     assert engine("logs", "ran", check=True).stdout == "hi\n"
+    checked = engine("system", "check", check=True)
+    assert checked.stdout == "nothing is amiss\n"
+
+
+def test_what_was_lost_starts_again() -> None:
+    engine = reset.engine()
+    assert engine("start", "-a", "made", check=True).stdout == "made\n"
+    for name in ("scoped", "stood"):
+        engine("start", name, check=True)
+        assert engine.json("inspect", name)[0]["State"]["Running"]
+    unit = f"pyrunc-{engine.json('inspect', 'scoped')[0]['Id']}.scope"
+    assert Path("/sys/fs/cgroup/system.slice", unit, "cgroup.procs").read_text()
+    engine("rm", "-f", "made", "scoped", "stood", check=True)
 
 
 def test_addresses_and_names_are_free_again() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.integration.oci import Bundle, Runtime
 
+from .units import show
+
 pytestmark = [pytest.mark.host("v2 alone"), pytest.mark.host("systemd")]
 MB = 1 << 20
 
@@ -39,13 +41,6 @@ def test_container_cannot_raise_its_own_limit(bundle: Bundle, oci: Runtime, name
     done = oci("run", "--bundle", bundle.write("sh", "-c", script), name)
     assert done.stdout == f"{64 * MB}\n"
     assert "write error" in done.stderr or "ermission" in done.stderr
-
-
-def show(unit: str, *keys: str) -> list[str]:
-    line = ["systemctl", "show", unit, *(f"--property={key}" for key in keys)]
-    shown = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout
-    found = dict(row.split("=", 1) for row in shown.splitlines())
-    return [found[key] for key in keys]
 
 
 def test_scope_of_the_machines_systemd_holds_the_container(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from tests.harness.engine import Engine
 from tests.integration.oci import Bundle, Completed, Runtime
+
+from .units import show
 
 pytestmark = pytest.mark.host("v2 alone")
 MB = 1 << 20
@@ -51,6 +54,41 @@ def test_every_limit_is_in_the_file_of_v2(bundle: Bundle, oci: Runtime, name: st
         "0",
         f"{disk()} rbps=max wbps={MB} riops=max wiops=max",
     ], done.stderr
+
+
+@pytest.mark.parametrize("driver", ["cgroupfs", "systemd"])
+def test_update_changes_the_files_of_v2(
+    bundle: Bundle, oci: Runtime, name: str, driver: str
+) -> None:
+    place = Path("/sys/fs/cgroup/pyrunc", name)
+    words: list[str] = []
+    if driver == "systemd":
+        bundle.linux["cgroupsPath"] = f"system.slice:pyrunc:{name}"
+        place = Path(f"/sys/fs/cgroup/system.slice/pyrunc-{name}.scope")
+        words = ["--systemd-cgroup"]
+    oci(*words, "run", "--detach", "-b", bundle.write("sleep", "1000"), name, check=True)
+    flags = [
+        "--memory",
+        "64m",
+        "--memory-swap",
+        "96m",
+        "--cpu-quota",
+        "40000",
+        "--cpu-share",
+        "512",
+    ]
+    oci(*words, "update", *flags, "--pids-limit", "55", "--cpuset-cpus", "0", name, check=True)
+    files = ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max", "cpuset.cpus")
+    assert [(place / file).read_text().strip() for file in files] == [
+        str(64 * MB),
+        str(32 * MB),
+        "40000 100000",
+        "59",
+        "55",
+        "0",
+    ]
+    assert oci(*words, "update", "--memory", "-1", name).returncode == 0
+    assert (place / "memory.max").read_text() == "max\n"
 
 
 def test_unified_keys_are_written_as_they_are(bundle: Bundle, oci: Runtime, name: str) -> None:
@@ -102,11 +140,61 @@ def test_writes_above_io_max_wait(bundle: Bundle, oci: Runtime, name: str) -> No
     assert time.clock_gettime(time.CLOCK_MONOTONIC) - begun > 1.5
 
 
-def test_container_above_memory_max_is_killed_and_says_so(loaded: Engine) -> None:
+@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
+def test_container_above_memory_max_is_killed_and_says_so(loaded: Engine, manager: str) -> None:
     words = ["--name", "big", "-m", "16m", "--memory-swap", "16m", "busybox", "tail", "/dev/zero"]
-    done = loaded("run", *words)
+    done = loaded("run", *words, env={"PYRUNC_CGROUP_MANAGER": manager})
     state = loaded.json("inspect", "big")[0]["State"]
     assert (done.returncode, state["ExitCode"], state["OOMKilled"]) == (137, 137, True), done.stderr
+
+
+@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
+def test_flags_of_run_are_limits_of_v2(loaded: Engine, manager: str) -> None:
+    """The scope has them as well, so that systemd does not put its own there one day."""
+    words = ["-m", "64m", "--memory-swap", "96m", "--cpus", "0.5", "--pids-limit", "77"]
+    files = "memory.max memory.swap.max cpu.max pids.max cpuset.cpus"
+    line = ["run", "-d", "--name", "box", *words, "--cpuset-cpus", "1", "busybox"]
+    script = f"cd /sys/fs/cgroup; cat {files}; exec sleep 1000"
+    choice = {"PYRUNC_CGROUP_MANAGER": manager}
+    container_id = loaded(*line, "sh", "-c", script, check=True, env=choice).stdout.strip()
+    deadline = time.monotonic() + 10
+    while len(told := loaded("logs", "box", check=True).stdout.split()) < 6:
+        assert time.monotonic() < deadline
+    assert told == [str(64 * MB), str(32 * MB), "50000", "100000", "77", "1"]
+    if manager == "systemd":
+        unit = f"pyrunc-{container_id}.scope"
+        keys = ("MemoryMax", "MemorySwapMax", "TasksMax", "CPUQuotaPerSecUSec", "AllowedCPUs")
+        assert show(unit, *keys) == [str(64 * MB), str(32 * MB), "77", "500ms", "1"]
+        subprocess.run(["systemctl", "daemon-reload"], check=True, timeout=60)
+        place = Path("/sys/fs/cgroup/system.slice", unit)
+        assert (place / "memory.max").read_text() == f"{64 * MB}\n"
+
+
+@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
+def test_devices_of_run_are_allowed_and_refused(loaded: Engine, manager: str) -> None:
+    script = "mknod /n c 1 3 && echo >/n && mknod /k c 1 11 && head -c1 /k"
+    words = ("run", "--rm", "--cap-add", "MKNOD", "--device", "/dev/loop-control:/dev/lc:r")
+    script = f"head -c0 /dev/lc && echo read; echo >/dev/lc; {script}"
+    choice = {"PYRUNC_CGROUP_MANAGER": manager}
+    done = loaded(*words, "busybox", "sh", "-c", script, env=choice)
+    assert done.stdout == "read\n"
+    assert "can't create /dev/lc: Operation not permitted" in done.stderr
+    assert "/k: Operation not permitted" in done.stderr
+
+
+@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
+def test_paused_container_stands_still(loaded: Engine, manager: str) -> None:
+    line = ["run", "-d", "--name", "box", "busybox", "sh", "-c", "while :; do :; done"]
+    loaded(*line, check=True, env={"PYRUNC_CGROUP_MANAGER": manager})
+    loaded("pause", "box", check=True)
+    usage = Path(loaded.json("inspect", "box")[0]["CgroupPaths"][0], "cpu.stat")
+    before = usage.read_text()
+    time.sleep(0.3)
+    assert usage.read_text().split()[1] == before.split()[1]
+    loaded("unpause", "box", check=True)
+    deadline = time.monotonic() + 10
+    while usage.read_text().split()[1] == before.split()[1]:
+        assert time.monotonic() < deadline
 
 
 def test_kill_of_the_cgroup_takes_all_that_left_their_parent(
