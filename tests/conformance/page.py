@@ -1,4 +1,7 @@
-"""docs/conformance.md: the table that the last run gave, and what it promises."""
+"""docs/conformance.md: the table that the last run gave, and what it promises.
+
+On a host with nothing but cgroup v2 that is docs/conformance-v2.md.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,14 @@ from tests.conformance.verdict import (
     version_of,
 )
 from tests.harness.engine import SOURCE
+from tests.harness.host_kind import KINDS
 
-PAGE = SOURCE / "docs/conformance.md"
+IS_V2 = KINDS["v2 alone"]
+PAGE = SOURCE / f"docs/conformance{'-v2' if IS_V2 else ''}.md"
 ROW = re.compile(r"\| (?P<name>\w+) \| (?P<word>\w+) (?P<ok>\d+)/(?P<not_ok>\d+)/(?P<skip>\d+) \|")
 
 HEAD = """\
-# Conformance
+# Conformance{where}
 
 The validation suite of [runtime-tools](https://github.com/opencontainers/runtime-tools), the Open
 Container Initiative's own, is a set of programs that make a bundle, drive a runtime through it and
@@ -35,20 +40,21 @@ or if [exceptions.toml](../tests/conformance/exceptions.toml) does not explain a
 
 TABLE = """\
 Numbers are results: ok/not ok/skipped.  A program in *italics* claims no result: it passes by being
-silent.  {crun}
+silent.{crun}
 
 | program | {names} |
 |---|{rules}|
 """
 
-CRUN = "crun refuses hybrid cgroups, so its programs do not see the v2 hierarchy."
+CRUN = "  crun refuses hybrid cgroups, so its programs do not see the v2 hierarchy."
 
 
 def write(results: Results, exceptions: Exceptions, version: str) -> None:
     """Replace the page."""
-    lines = [HEAD.format(version=version), *_summary(results, exceptions), "\n"]
+    head = HEAD.format(version=version, where=" on cgroup v2" if IS_V2 else "")
+    lines = [head, *_summary(results, exceptions), "\n"]
     rules = "|".join("---" for _ in NAMES)
-    lines.append(TABLE.format(crun=CRUN, names=" | ".join(NAMES), rules=rules))
+    lines.append(TABLE.format(crun="" if IS_V2 else CRUN, names=" | ".join(NAMES), rules=rules))
     for name, row in results.items():
         shown = f"*{name}*" if name in exceptions.silent else name
         cells = [_cell(row[n], exceptions.reasons.get((name, n))) for n in NAMES]
