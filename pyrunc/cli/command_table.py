@@ -24,6 +24,7 @@ CONTAINER: dict[str, Entry] = {
     "wait": ("commands_life", "WAIT", "Wait for containers to end, and print their exit codes"),
     "pause": ("commands_life", "PAUSE", "Make all processes of containers stand still"),
     "unpause": ("commands_life", "UNPAUSE", "Let paused containers go on"),
+    "cp": ("commands_files", "CP", "Copy files from a container, or into it"),
     "diff": ("commands_files", "DIFF", "Show what a container changed in its filesystem"),
     "export": ("commands_files", "EXPORT", "Write a container's filesystem as a tar"),
     "commit": ("commands_files", "COMMIT", "Make an image of a container's changes"),
@@ -83,7 +84,7 @@ ROOT: dict[str, Entry] = {
     "ps": CONTAINER["ls"],
     "rm": CONTAINER["rm"],
     **{name: CONTAINER[name] for name in ("logs", "stop", "kill", "wait", "pause", "unpause")},
-    **{name: CONTAINER[name] for name in ("diff", "export", "commit")},
+    **{name: CONTAINER[name] for name in ("cp", "diff", "export", "commit")},
     **{name: CONTAINER[name] for name in ("top", "stats", "port", "update")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
@@ -111,14 +112,11 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
-    "cp",
     "network", "node", "plugin",
     "secret", "service", "stack",
     "swarm", "trust",
 )  # fmt: skip
-CONTAINER_LATER = (
-    "cp",
-)  # fmt: skip
+CONTAINER_LATER: tuple[str, ...] = ()
 IMAGE_LATER = ("build",)
 VOLUME_LATER = ("update",)
 SYSTEM_LATER = ("dial-stdio", "service")

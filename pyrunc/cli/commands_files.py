@@ -1,4 +1,4 @@
-"""The commands about the files of containers: diff, export, commit."""
+"""The commands about the files of containers: cp, diff, export, commit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput, KernelError
-from . import output
+from . import output, units
 from .commands import Call, Command
 from .completion import containers
 from .option_table import FLAG, LIST, VALUE
@@ -72,6 +72,56 @@ def commit(call: Call) -> int:
     )
     output.line(image.id)
     return 0
+
+
+def cp(call: Call) -> int:
+    """Copy files from or into a container, or as a tar from stdin or to stdout."""
+    source, target = call.operands
+    if not source:
+        raise InvalidInput("source can not be empty")
+    if not target:
+        raise InvalidInput("destination can not be empty")
+    from_container, source_path = split_place(source)
+    to_container, target_path = split_place(target)
+    if from_container and to_container:
+        raise InvalidInput("copying between containers is not supported")
+    if not from_container and not to_container:
+        raise InvalidInput("must specify at least one container source")
+    from ..engine import copy
+
+    engine = call.engine()
+    options = copy.CopyOptions(archive=call.is_on("archive"), follow_link=call.is_on("follow-link"))
+    if from_container and target_path == "-":
+        _refuse_terminal()
+        write = OutputFile("").open()
+        copy.write_out(engine, from_container, source_path, options, write)
+        return 0
+    if source_path == "-":
+        size = copy.read_in(engine, 0, to_container, target_path, target)
+    elif from_container:
+        size = copy.copy_out(engine, from_container, source_path, target_path, options)
+    else:
+        size = copy.copy_in(engine, source_path, to_container, target_path, options)
+    if not call.is_on("quiet") and os.isatty(output.STDERR):
+        shown = target if to_container else os.path.abspath(target)
+        output.note(f"Successfully copied {units.human_size(size, digits=3)} to {shown}")
+    return 0
+
+
+def split_place(word: str) -> tuple[str, str]:
+    """Split CONTAINER:PATH; an absolute path, or one that begins with a dot, is the host's.
+
+    Source: docker/cli command/container/cp.go, splitCpArg.
+    """
+    container, colon, path = word.partition(":")
+    if word.startswith("/") or not colon or container.startswith("."):
+        return "", word
+    return container, path
+
+
+def _refuse_terminal() -> None:
+    if os.isatty(output.STDOUT):
+        raise InvalidInput("cowardly refusing to save to a terminal. Use a redirect")
 
 
 class OutputFile:
@@ -161,5 +211,22 @@ COMMIT = Command(
     usage="CONTAINER [REPOSITORY[:TAG]]",
     counts=(1, 2),
     about="Make an image of a container's changes; volumes are not in it.",
+    complete=containers,
+)
+
+CP = Command(
+    "cp",
+    cp,
+    rows=(
+        ("archive", "a", FLAG, "", "", "Keep owners; else all that is copied is root's"),
+        ("follow-link", "L", FLAG, "", "", "Copy what a link leads to, not the link"),
+        ("quiet", "q", FLAG, "", "", "Say nothing of what was copied"),
+        _HELP,
+    ),
+    usage="CONTAINER:SRC_PATH DEST_PATH|-\n"
+    "        pyrunc cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+    counts=(2, 2),
+    about="Copy files between a container and the host; - is a tar on stdin or stdout.\n\n"
+    "A directory that is there gets the source inside it; SRC_PATH/. means what is in it.",
     complete=containers,
 )

@@ -21,7 +21,7 @@ from .whiteouts import is_opaque, is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Write = Callable[[bytes | memoryview], object]
 
@@ -54,8 +54,13 @@ def write_tree(root_fd: int, write: Write, *, prefix: bytes = b"") -> Summary:
     `prefix`, if given, is the name of the root itself, which then has an entry.
     Raises: OSError, InvalidInput; then what was written is no tar.
     """
+    return write_nodes(walk(root_fd), write, prefix=prefix)
+
+
+def write_nodes(nodes: Iterable[Node], write: Write, *, prefix: bytes = b"") -> Summary:
+    """As `write_tree`, of what a walk yields; a single node without a path is the root alone."""
     writer = _Writer(write)
-    for node in walk(root_fd):
+    for node in nodes:
         name = prefix + b"/" + node.path if prefix and node.path else prefix or node.path
         if name:
             writer.add(node, name)

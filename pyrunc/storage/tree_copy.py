@@ -29,7 +29,8 @@ class TreeCopy:
     """Copies trees and single files into one directory, whose descriptor stays the caller's.
 
     `shown` is what messages call that directory.  `owner` gets everything; None keeps owners.
-    `implied` are directories of the source whose attributes say nothing.
+    `implied` are directories of the source whose attributes say nothing.  Without `devices`, device
+    nodes are left out.
     """
 
     def __init__(
@@ -39,19 +40,23 @@ class TreeCopy:
         *,
         owner: tuple[int, int] | None = None,
         implied: frozenset[bytes] = frozenset(),
+        devices: bool = True,
     ) -> None:
         """Copy nothing yet."""
         self._top_fd = top_fd
         self._shown = shown.rstrip("/")
         self._owner = owner
         self._implied = implied
+        self._devices = devices
         self._links: dict[tuple[int, int], bytes] = {}
+        self._link_fd = top_fd
         self.bytes_copied = 0
 
-    def tree(self, nodes: Iterable[Node]) -> None:
+    def tree(self, nodes: Iterable[Node], name: bytes = b"") -> None:
         """Copy what `walk` yields: the root's attributes onto the directory, the rest into it.
 
-        What is there already stays, or is replaced by what has its name.
+        With a `name`, the root becomes a directory of that name in it.  What is there already
+        stays, or is replaced by what has its name.
         Raises: InvalidState where a directory and another file would replace each other;
         KernelError.
         """
@@ -62,7 +67,7 @@ class TreeCopy:
                     self._leave(levels.pop())
                 parent_fd = levels[-1].fd if levels else self._top_fd
                 if node.is_directory():
-                    levels.append(_Level(self._enter(node, parent_fd), node))
+                    levels.append(_Level(self._enter(node, parent_fd, name), node))
                 else:
                     self._file(node, parent_fd, node.path)
             while levels:
@@ -80,18 +85,22 @@ class TreeCopy:
 
     # -- directories -----------------------------------------------------------------------------
 
-    def _enter(self, node: Node, parent_fd: int) -> int:
-        with self._worded(node.path):
-            if not node.path:
+    def _enter(self, node: Node, parent_fd: int, top_name: bytes) -> int:
+        name = node.name if node.path else top_name
+        with self._worded(node.path or name):
+            if not name:
                 return os.open(".", _DIRECTORY, dir_fd=parent_fd)
             with contextlib.suppress(FileExistsError):
-                os.mkdir(node.name, 0o700, dir_fd=parent_fd)
+                os.mkdir(name, 0o700, dir_fd=parent_fd)
             try:
-                return os.open(node.name, _DIRECTORY, dir_fd=parent_fd)
+                fd = os.open(name, _DIRECTORY, dir_fd=parent_fd)
             except OSError as error:
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
-                raise self._conflict(node.path, "non-directory", "directory") from error
+                raise self._conflict(node.path or name, "non-directory", "directory") from error
+        if not node.path:
+            self._link_fd = fd  # where first names of hard links are looked for
+        return fd
 
     def _leave(self, level: _Level) -> None:
         # Times last: everything that is made in a directory changes them.
@@ -107,6 +116,8 @@ class TreeCopy:
     def _file(self, node: Node, parent_fd: int, path: bytes) -> None:
         if stat.S_ISSOCK(node.status.st_mode):
             return  # it means nothing without the process behind it
+        if self._is_device(node.status) and not self._devices:
+            return
         name = path.rpartition(b"/")[2]
         with self._worded(path):
             if is_whiteout(node.status):  # how the unpacker says that there was a file .wh.NAME
@@ -199,7 +210,7 @@ class TreeCopy:
         if node.status.st_nlink < 2 or first is None:
             return False
         directory, _, last = first.rpartition(b"/")
-        first_fd = open_directory(self._top_fd, directory)
+        first_fd = open_directory(self._link_fd, directory)
         if first_fd is None:
             return False
         try:
@@ -240,6 +251,11 @@ class TreeCopy:
 
     def _name(self, path: bytes) -> str:
         return f"{self._shown}/{os.fsdecode(path)}".rstrip("/") or "/"
+
+    def _is_device(self, status: os.stat_result) -> bool:
+        return stat.S_ISBLK(status.st_mode) or (
+            stat.S_ISCHR(status.st_mode) and not is_whiteout(status)
+        )
 
 
 class _Level:

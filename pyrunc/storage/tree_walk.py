@@ -16,7 +16,7 @@ from .whiteouts import is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # The unpacker takes no more; each level needs a descriptor.
 DEPTH_LIMIT = 2048
@@ -58,10 +58,17 @@ class Node:
         return open_file(self.parent_fd, self.name)
 
 
-def walk(root_fd: int, *, whiteouts_first: bool = False) -> Iterator[Node]:
+def walk(
+    root_fd: int,
+    *,
+    whiteouts_first: bool = False,
+    enter: Callable[[int, bool], bool] = lambda _fd, _is_mount: True,
+) -> Iterator[Node]:
     """Yield the root, then everything below it: names sorted, directories before what is in them.
 
-    With `whiteouts_first`, what an upper directory hides comes before its siblings.
+    With `whiteouts_first`, what an upper directory hides comes before its siblings.  `enter` is
+    asked of every directory, by descriptor and whether another filesystem begins there; of one that
+    it says no to, nothing is listed.
     Raises: InvalidInput for a tree that nests too deeply; OSError.
     """
     _have_descriptors()
@@ -77,7 +84,9 @@ def walk(root_fd: int, *, whiteouts_first: bool = False) -> Iterator[Node]:
             if node is None:
                 continue
             if node.is_directory():
-                levels.append(_Level(node.fd, node.path, whiteouts_first))
+                is_mount = node.status.st_dev != level.device
+                is_shown = enter(node.fd, is_mount)
+                levels.append(_Level(node.fd, node.path, whiteouts_first, is_shown=is_shown))
             if len(levels) > DEPTH_LIMIT:
                 raise InvalidInput(f"cannot read a tree with more than {DEPTH_LIMIT} levels")
             yield node
@@ -164,9 +173,15 @@ def names_in(fd: int) -> list[bytes]:
 class _Level:
     """A directory on the way down, and what is left of its names, last one first."""
 
-    def __init__(self, fd: int, path: bytes, whiteouts_first: bool) -> None:
+    def __init__(
+        self, fd: int, path: bytes, whiteouts_first: bool, *, is_shown: bool = True
+    ) -> None:
         self.fd = fd
         self.path = path
+        self.device = os.fstat(fd).st_dev
+        self.names: list[bytes] = []
+        if not is_shown:
+            return
         with os.scandir(fd) as entries:
             found = [
                 (not (whiteouts_first and _is_whiteout(entry)), os.fsencode(entry.name))
