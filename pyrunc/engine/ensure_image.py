@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..oci.image_record import ImageRecord
+    from ..oci.platform import Platform
     from .engine import Engine
     from .run_options import RunOptions
 
@@ -30,23 +31,27 @@ def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], obje
     is_always = options.pull == "always"
     try:
         found = images.resolve(engine.paths, options.image)
-        if not is_always:
+        if not is_always and (not options.platform or _is_for(found, options.platform)):
             return found
+        if options.pull == "never":
+            raise _other_platform(found, options)
     except NotFound:
         if options.pull == "never":
             raise
     from ..oci.reference import parse_reference
 
     reference = parse_reference(options.image)
-    if not is_always:
+    if not is_always and not options.quiet:
         tell(f"Unable to find image '{reference.familiar()}' locally")
-    if reference.full() == EMBEDDED_IMAGE:
+    if reference.full() == EMBEDDED_IMAGE and not options.platform:
         from .load import load_embedded
 
         if load_embedded(engine.paths):
             return images.resolve(engine.paths, options.image)
     _pull(engine, options, tell)
-    return images.resolve(engine.paths, options.image)
+    found = images.resolve(engine.paths, options.image)
+    _warn_of_platform(found, options, tell)
+    return found
 
 
 def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> None:
@@ -56,7 +61,44 @@ def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) ->
 
     is_terminal = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
     progress = Progress(tell, is_terminal=is_terminal, is_quiet=options.quiet)
-    pull(engine.paths, options.image, Access(os.environ, tell=tell), progress)
+    access = Access(os.environ, tell=tell)
+    pull(engine.paths, options.image, access, progress, platform=options.platform)
+
+
+def _is_for(image: ImageRecord, platform: str) -> bool:
+    from ..oci.platform import parse_platform, rank
+
+    return rank(_platform(image), parse_platform(platform)) is not None
+
+
+def _platform(image: ImageRecord) -> Platform:
+    from ..oci.platform import Platform, host_platform, normalise
+
+    if not image.architecture:
+        return host_platform()
+    os_ = image.os or "linux"
+    return normalise(Platform(os=os_, architecture=image.architecture, variant=image.variant))
+
+
+def _other_platform(image: ImageRecord, options: RunOptions) -> NotFound:
+    return NotFound(
+        f"image with reference {options.image} was found but does not match the specified"
+        f" platform: wanted {options.platform}, actual: {_platform(image)}",
+        kind="image",
+        name=options.image,
+    )
+
+
+def _warn_of_platform(
+    image: ImageRecord, options: RunOptions, tell: Callable[[str], object]
+) -> None:
+    from ..oci.platform import host_platform
+
+    if not _is_for(image, str(host_platform())) and not options.platform:
+        tell(
+            f"WARNING: The requested image's platform ({_platform(image)}) does not match the"
+            f" detected host platform ({host_platform()}) and no specific platform was requested"
+        )
 
 
 def _from_place(engine: Engine, word: str) -> ImageRecord | None:

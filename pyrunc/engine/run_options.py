@@ -60,6 +60,7 @@ class RunOptions(Record):
     init: bool = False
     pull: str = "missing"  # "always", "missing", "never"
     quiet: bool = False
+    platform: str = ""  # "linux/arm64/v8", checked: the image has to be for it
     restart: tuple[str, int] = ("no", 0)  # policy, and how often at most; 0: no limit
     stop_timeout: int | None = None  # seconds before `stop` kills; -1: never; None: the default
     stop_signal: str = ""  # as given, checked; grammar.signal_number() turns it into a number
@@ -191,6 +192,10 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
                 where="--pull",
             )
         values["pull"] = pull
+    if platform := _text(flags, "platform"):
+        from ..oci.platform import parse_platform
+
+        values["platform"] = str(parse_platform(platform))
     if stop_signal := _text(flags, "stop-signal"):
         grammar.signal_number(stop_signal)
         values["stop_signal"] = stop_signal

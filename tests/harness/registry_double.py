@@ -259,7 +259,9 @@ def tar_of(files: dict[str, bytes]) -> bytes:
 
 
 @contextmanager
-def running_double(certificate: Path | None = None) -> Iterator[Double]:
+def running_double(
+    certificate: Path | None = None, *, wants_certificate: bool = False
+) -> Iterator[Double]:
     """Serve on a free port until the block ends; with TLS if there is a directory of files."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -287,6 +289,9 @@ def running_double(certificate: Path | None = None) -> Iterator[Double]:
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "server.crt", certificate / "server.key")
+        if wants_certificate:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(certificate / "certificates/ca.crt")
         server.socket = context.wrap_socket(server.socket, server_side=True)
     double = Double(server.server_address[1], "https" if certificate else "http")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -685,3 +685,103 @@ def test_run_pulls_when_it_should(loaded: Engine, registry: Double) -> None:
     assert (there.stdout, there.stderr, asked) == ("hello\n", "", 0)
     assert (always.stdout, always.stderr) == ("hello\n", "")
     assert registry.asked("HEAD", "manifests/1")
+
+
+def test_run_wants_the_platform_that_was_named(loaded: Engine, registry: Double) -> None:
+    registry.add_image(
+        "x:1", [tar_of({"a": b"1"})], platform={"os": "linux", "architecture": "riscv64"}
+    )
+    name = f"{registry.host}/x:1"
+
+    never = loaded("run", "--pull", "never", "--platform", "linux/arm64", "busybox", "true")
+    other = loaded("create", "--platform", "linux/arm64", name)
+    same = loaded("create", "-q", "--platform", "riscv64", name)
+    loaded("rmi", "-f", name, check=True)
+    warned = loaded("create", "-q", name)
+    bad = loaded("run", "--platform", "a/b/c/d", "busybox", "true")
+
+    assert never.returncode == 125
+    assert "does not match the specified platform: wanted linux/arm64" in never.stderr
+    assert other.returncode == 125
+    assert "does not match the specified platform" in other.stderr
+    assert (same.returncode, same.stderr) == (0, "")
+    assert "WARNING: The requested image's platform (linux/riscv64)" in warned.stderr
+    assert (bad.returncode, "cannot read platform" in bad.stderr) == (125, True)
+
+
+# -- other servers -----------------------------------------------------------------------------
+
+
+def test_mirror_is_asked_first_and_the_registry_when_it_fails(
+    paths: Paths, directory: Path, registry: Double
+) -> None:
+    registry.add_image("team/x:1", [tar_of({"a": b"1"})])
+    roots = str(directory / "etc")
+    with running_double() as mirror:
+        mirror.add_image("cache/x:2", [tar_of({"a": b"2"})])
+        (directory / "etc/containers").mkdir(parents=True)
+        (directory / "etc/containers/registries.conf").write_text(
+            f'[[registry]]\nlocation = "{registry.host}/team"\n'
+            f'[[registry.mirror]]\nlocation = "{mirror.host}/cache"\n'
+        )
+        options = AccessOptions(patience=QUICK, roots=(roots,))
+        for tag in ("1", "2"):
+            word = f"{registry.host}/team/x:{tag}"
+            pull(paths, word, Access({}, options), Progress(str))
+
+    assert mirror.asked("GET", "/v2/cache/x/manifests/1")
+    assert not registry.asked("GET", "/v2/team/x/manifests/2")
+    with Rootfs(paths, f"{registry.host}/team/x:2") as root:
+        assert root.read("a") == b"2"
+
+
+def test_containerd_mirror_hears_which_registry_is_meant(paths: Paths, directory: Path) -> None:
+    with running_double() as mirror:
+        mirror.add_image("library/x:latest", [tar_of({"a": b"1"})])
+        place = directory / "etc/containerd/certs.d/docker.io"
+        place.mkdir(parents=True)
+        (place / "hosts.toml").write_text(
+            f'[host."{mirror.url}"]\ncapabilities = ["pull", "resolve"]\n'
+            f'[host."{mirror.url}".header]\nx-who = "me"\n'
+        )
+        options = AccessOptions(patience=QUICK, roots=(str(directory / "etc"),))
+        pull(paths, "x", Access({}, options), Progress(str))
+
+    asked = [one for one in mirror.requests if one.path != "/v2/"]
+    assert {one.query["ns"] for one in asked} == {"docker.io"}
+    assert {one.headers["x-who"] for one in asked} == {"me"}
+    assert images.list_images(paths)[0].names == ("docker.io/library/x:latest",)
+
+
+def test_proxy_is_used_for_other_hosts(paths: Paths) -> None:
+    with running_double() as proxy:
+
+        def relays(request: Request) -> bool:
+            request.path = request.path.removeprefix("http://registry.invalid")
+            return False
+
+        proxy.add_image("x:latest", [tar_of({"a": b"1"})])
+        proxy.faults.append(relays)
+        environment = {"http_proxy": f"http://ada:secret@{proxy.host}"}
+        access = Access(environment, AccessOptions(patience=QUICK, roots=(), verify=False))
+        access.hosts._schemes = lambda host, *, is_insecure: ("http",)  # type: ignore[method-assign]  # https would want a tunnel
+        pull(paths, "registry.invalid/x", access, Progress(str))
+
+    asked = {str(one.headers["Host"]) for one in proxy.requests}
+    assert asked == {"registry.invalid"}
+    signed = {str(one.headers["Proxy-Authorization"]) for one in proxy.requests}
+    assert signed == {f"Basic {base64.b64encode(b'ada:secret').decode()}"}
+
+
+def test_client_certificate_is_shown(paths: Paths, directory: Path) -> None:
+    make_certificate(directory)
+    place = directory / "certificates"
+    (place / "client.cert").write_bytes((directory / "server.crt").read_bytes())
+    (place / "client.key").write_bytes((directory / "server.key").read_bytes())
+    with running_double(directory, wants_certificate=True) as double:
+        double.add_image("x:latest", [tar_of({"a": b"1"})])
+        fetch(paths, f"{double.host}/x", certificates=str(place))
+        for name in ("client.cert", "client.key"):
+            (place / name).unlink()
+        with pytest.raises(RegistryError, match="cannot reach registry"):
+            fetch(paths, f"{double.host}/x:other", certificates=str(place))

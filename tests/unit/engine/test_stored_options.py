@@ -34,7 +34,16 @@ def test_every_option_comes_back() -> None:
     assert from_document(document) == options
     told = {name for name in document if name != "image"}
     kept = set(run_options.RunOptions.record_defaults) - {
-        *("cidfile", "trace", "quiet", "pull", "detach", "privileged", "seccomp_profile"),
+        *(
+            "cidfile",
+            "trace",
+            "quiet",
+            "pull",
+            "platform",
+            "detach",
+            "privileged",
+            "seccomp_profile",
+        ),
         *("restart", "gives_input", "detach_keys", "sig_proxy"),
     }
     assert kept <= told
