@@ -168,7 +168,7 @@ def _reserve_name(container: Container) -> None:
     container.undo.push(_forget, container)
     _insert(container)
     # Whoever removes the image meanwhile has seen the row, or this sees that it is gone.
-    images.check_there(engine.paths, container.image)
+    images.check_there(engine.paths, container.image.id)
 
 
 def _forget(container: Container) -> None:

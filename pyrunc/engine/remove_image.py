@@ -79,6 +79,14 @@ def remove_image(
     return Removed(untagged=untagged, deleted=(image.id, *layers), freed_bytes=freed)
 
 
+def collect_after(engine: Engine, image_id: str) -> None:
+    """Let the layers of a removed image go with the last container that was made of it."""
+    try:
+        images.check_there(engine.paths, image_id)
+    except NotFound:
+        _collect(engine)
+
+
 def _collect(engine: Engine) -> int:
     try:
         return sum(one.size_bytes for one in collect.collect(engine.paths))

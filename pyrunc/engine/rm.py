@@ -11,6 +11,7 @@ from ..storage import containers
 from . import container_status
 from .finish import forget, record_lost_end, release
 from .kill import signal_container
+from .remove_image import collect_after
 from .repair import repair
 from .restarting import stop_coming_back
 
@@ -73,6 +74,7 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
     finally:
         os.close(lock_fd)
         _await_monitor(monitor_fd)
+    collect_after(engine, row.image_id)
     return row.id
 
 

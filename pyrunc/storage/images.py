@@ -152,7 +152,7 @@ def read_record(paths: Paths, image_id: str) -> ImageRecord:
     return _record(paths, {"annotations": {IMAGE_ID: image_id}}, ())
 
 
-def check_there(paths: Paths, image: ImageRecord) -> None:
+def check_there(paths: Paths, image_id: str) -> None:
     """See that an image is still in index.json; for who has just written that it needs it.
 
     Raises: NotFound.
@@ -161,8 +161,8 @@ def check_there(paths: Paths, image: ImageRecord) -> None:
         raw = _read(_index_path(paths), _INDEX_LIMIT_BYTES)
     except FileNotFoundError:
         raw = b""
-    if image.id.encode() not in raw:
-        raise _not_found(image.id)
+    if image_id.encode() not in raw:
+        raise _not_found(image_id)
 
 
 def remove(paths: Paths, image_id: str, names: Iterable[str], *, forget: bool) -> bool:

@@ -1,6 +1,7 @@
 """Whatever comes in: the right result, or an error of ours; never another exception.
 
-Quick by default; PYRUNC_FUZZ_EXAMPLES raises the number of examples.
+Quick and the same each time by default; with PYRUNC_FUZZ_EXAMPLES, as in `make fuzz`, that many
+new examples.
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrunc.engine.load import load
+from pyrunc.engine.load import describe, load
 from pyrunc.errors import PyruncError
 from pyrunc.oci.digest import parse_digest
 from pyrunc.oci.image_config import make_record, read_image_config
 from pyrunc.oci.manifest import read_manifest_or_index
 from pyrunc.oci.reference import parse_full, parse_reference
+from pyrunc.oci.transports import parse_place
 from pyrunc.paths import Paths
 from tests.harness import raw_tar
 from tests.harness.store import Rootfs, contents, snapshot
 
 EXAMPLES = int(os.environ.get("PYRUNC_FUZZ_EXAMPLES", "150"))
-QUICK = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-SLOW = settings(
-    max_examples=max(40, EXAMPLES // 3), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+QUICK = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="PYRUNC_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+SLOW = settings(QUICK, max_examples=max(40, EXAMPLES // 3))
 WORDS = st.text(st.sampled_from("aA0._-/:@[]١\n é"), max_size=20)
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("sha256:" + "a" * 64)
@@ -134,6 +139,49 @@ def test_documents_of_any_bytes_are_refused(raw: bytes) -> None:
             read(raw, "document")
         except PyruncError:
             continue
+
+
+def _archive(place: Path) -> dict[str, bytes]:
+    """Return the members of an archive that is an OCI layout and a docker-archive."""
+    layout = raw_tar.layout(place / "layout", [raw_tar.END], name="docker.io/library/t:1")
+    members = {
+        str(path.relative_to(layout)): path.read_bytes()
+        for path in sorted(layout.rglob("*"))
+        if path.is_file()
+    }
+    config = raw_tar.digest(raw_tar.config([raw_tar.digest(raw_tar.END)]))
+    listed = {
+        "Config": f"blobs/sha256/{config[7:]}",
+        "RepoTags": ["t:1"],
+        "Layers": [f"blobs/sha256/{raw_tar.digest(raw_tar.END)[7:]}"],
+    }
+    return members | {"manifest.json": json.dumps([listed]).encode()}
+
+
+@QUICK
+@given(st.data())
+def test_documents_of_an_archive_of_wrong_types_are_refused_or_read(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory(prefix="pyrunc-fuzz-") as name:
+        members = _archive(Path(name))
+        chosen = data.draw(st.sampled_from(["manifest.json", "index.json", "oci-layout"]))
+        if chosen != "manifest.json" and data.draw(st.booleans()):
+            del members["manifest.json"]
+        value = json.loads(members[chosen])
+        at, key = data.draw(st.sampled_from(_places(value)))
+        at[key] = data.draw(JSON)
+        path = Path(name, "a.tar")
+        path.write_bytes(raw_tar.tar_of(members | {chosen: json.dumps(value).encode()}))
+        try:
+            assert describe(str(path))
+        except PyruncError as error:
+            assert len(str(error)) < 2000
+
+
+@QUICK
+@given(WORDS | st.tuples(st.sampled_from(["oci:", "dir:", "docker-archive:"]), WORDS).map("".join))
+def test_word_is_a_place_or_a_name(word: str) -> None:
+    place = parse_place(word, lambda path: path == "there")
+    assert place is None or place.path in word
 
 
 # -- tars ----------------------------------------------------------------------------------------
