@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.oci import Bundle, Runtime
 
-from .units import show
+from .units import create, show
 
 pytestmark = [pytest.mark.host("v2 alone"), pytest.mark.host("systemd")]
 MB = 1 << 20
@@ -49,17 +49,7 @@ def test_scope_of_the_machines_systemd_holds_the_container(
     unit = f"pyrunc-{name}.scope"
     bundle.linux["cgroupsPath"] = f"vmtest.slice:pyrunc:{name}"
     bundle.linux["resources"] |= {"memory": {"limit": 64 * MB}, "pids": {"limit": 33}}
-    errors = bundle.directory / "errors"
-    line = [oci.program, "--root", str(oci.root), "--systemd-cgroup"]
-    with errors.open("wb") as file:
-        done = subprocess.run(
-            [*line, "create", "--bundle", str(bundle.write("sleep", "1000")), name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            timeout=60,
-        )
-    assert done.returncode == 0, errors.read_text()
+    create(oci, bundle.write("sleep", "1000"), name, "--systemd-cgroup")
     oci("start", name, check=True)
 
     assert show(unit, "ActiveState", "MemoryMax", "TasksMax", "Delegate") == [

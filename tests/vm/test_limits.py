@@ -12,7 +12,7 @@ import pytest
 from tests.harness.engine import Engine
 from tests.integration.oci import Bundle, Completed, Runtime
 
-from .units import show
+from .units import create, show
 
 pytestmark = pytest.mark.host("v2 alone")
 MB = 1 << 20
@@ -66,7 +66,7 @@ def test_update_changes_the_files_of_v2(
         bundle.linux["cgroupsPath"] = f"system.slice:pyrunc:{name}"
         place = Path(f"/sys/fs/cgroup/system.slice/pyrunc-{name}.scope")
         words = ["--systemd-cgroup"]
-    oci(*words, "run", "--detach", "-b", bundle.write("sleep", "1000"), name, check=True)
+    create(oci, bundle.write("sleep", "1000"), name, *words)
     flags = [
         "--memory",
         "64m",
