@@ -2,10 +2,10 @@
  *
  * The first place is for whoever started the container and stayed; the others come and go by the
  * socket in the run directory.  Output goes to all: a stream is read on when everybody has what was
- * read of it before, so that one buffer serves them all.  A client that takes nothing for
- * PATIENCE_MS is not waited for any longer: what it misses is counted, and told when it reads
- * again.  Only the one that started the container is waited for as long as it is alone, as in any
- * pipeline.
+ * read of it before, so that one buffer serves them all.  A client that takes nothing for as long
+ * as the plan has patience is not waited for any longer: what it misses is counted, and told when
+ * it reads again.  Only the one that started the container is waited for as long as it is alone, as
+ * in any pipeline.
  */
 #define _GNU_SOURCE
 #include "parent.h"
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { PATIENCE_MS = 10000, STARTER = 0 };
+enum { STARTER = 0 };
 
 struct client {
     int fd;           /* -1 for a free place */
@@ -196,7 +196,7 @@ static int64_t given_up_ms(int index)
         return -1;
     if (index == STARTER && (client->is_lagging || !has_others(STARTER)))
         return -1;
-    return client->stuck_ms + PATIENCE_MS;
+    return client->stuck_ms + clients.launch->plan->patience_ms;
 }
 
 int64_t clients_next_ms(void)

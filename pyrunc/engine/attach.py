@@ -86,13 +86,13 @@ def _follow(
         fcntl.flock(watch_fd, fcntl.LOCK_SH)  # --rm waits for us to read it
         try:
             launch = launcher.connect(engine.paths.run_dir(row.id))
-        except _GONE:
-            return _recorded(engine, row)
+        except _GONE as error:
+            return _recorded(engine, row, _no_answer(row), error)
         try:
             _show_size(launch, wanted)
             ended = attach(launch, signals, wanted, tell=tell)
-        except (MonitorDied, ConnectionResetError):
-            return _recorded(engine, row)
+        except (MonitorDied, ConnectionResetError) as error:
+            return _recorded(engine, row, MonitorDied(), error)
         finally:
             launch.close()
     finally:
@@ -100,15 +100,20 @@ def _follow(
     return None if ended is None else ended.code
 
 
-def _recorded(engine: Engine, row: ContainerRow) -> int:
+def _recorded(engine: Engine, row: ContainerRow, problem: PyruncError, cause: Exception) -> int:
+    """Return the code that was recorded of an end; else the problem is one."""
     ended = await_end(engine, row, _LAST_SECONDS)
     if ended is None:
-        raise PyruncError(
-            f"cannot attach to container {row.name!r}: its monitor does not answer",
-            subject=row.id,
-            hint="`pyrunc ps -a` shows what is left of it",
-        )
+        raise problem from cause
     return ended.exit_code
+
+
+def _no_answer(row: ContainerRow) -> PyruncError:
+    return PyruncError(
+        f"cannot attach to container {row.name!r}: its monitor does not answer",
+        subject=row.id,
+        hint="`pyrunc ps -a` shows what is left of it",
+    )
 
 
 def _show_size(launch: Launch, wanted: Attachment) -> None:

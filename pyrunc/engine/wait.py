@@ -66,6 +66,13 @@ def starters(options: RunOptions) -> Attachment:
 class MonitorDied(PyruncError):
     """The monitor is gone and has not said how the container ended."""
 
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__(
+            "cannot tell how the container ended: its monitor died",
+            hint="`pyrunc ps -a` shows what is left of it",
+        )
+
 
 class _Left(Exception):
     """The user leaves a container that goes on; by a signal unless that is 0."""
@@ -325,10 +332,7 @@ def _take(
             hint="`pyrunc logs -f` shows what it prints",
         )
     elif message is None:
-        raise MonitorDied(
-            "cannot tell how the container ended: its monitor died",
-            hint="`pyrunc ps -a` shows what is left of it",
-        )
+        raise MonitorDied
     return None
 
 

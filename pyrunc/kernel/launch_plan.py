@@ -199,6 +199,8 @@ class Job(Record):
 
     "sleep" launches nothing: it waits for `sleep_ms`, as long as run_dir/restarting is there, and
     executes `cleanup_argv` with the lock as descriptor 5 (csrc/sleeper.c).
+    A client that reads nothing for `patience_ms` does not hold up the container any longer, unless
+    it is the one that started it, and alone.
     """
 
     container_id: str = ""
@@ -226,6 +228,7 @@ class Job(Record):
     health_start_interval_ms: int = 0
     health_start_period_ms: int = 0
     sleep_ms: int = 0
+    patience_ms: int = 10_000
 
 
 # Kinds whose subject differs from start to start, or says nothing: the kind alone is the name.
@@ -287,7 +290,7 @@ MODES = ("monitor", "create", "run", "detach", "sleep")
 FAULT_KILL = -1
 FIRST_FD = 6
 
-_HEADER = Struct("=8s5I2i5I8IQ6I2I4Q")
+_HEADER = Struct("=8s5I2i5I8IQ6I2I5Q")
 _STEP = Struct("=HBBiIIIIQQ")
 _STAGE_NUMBERS = {stage: number for number, stage in enumerate(STAGES)}
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -340,6 +343,7 @@ def encode(plan: LaunchPlan, job: Job, *, fault: tuple[int, int] | None = None) 
         job.health_start_interval_ms,
         job.health_start_period_ms,
         job.sleep_ms,
+        job.patience_ms,
     )
     options = job.terminal | job.interactive << 1 | job.trace << 2 | job.volatile << 3
     options |= job.follows << 4 | job.detached << 5 | job.stdin_stays << 6
