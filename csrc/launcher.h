@@ -191,7 +191,7 @@ struct plan {
     uint64_t health_start_interval_ms; /* the same, as long as it starts; 0 for no such time */
     uint64_t health_start_period_ms;   /* how long that may be */
     uint64_t sleep_ms;                 /* MODE_SLEEP */
-    uint64_t patience_ms; /* how long a client that does not read holds up the container */
+    int64_t patience_ms; /* how long a client that does not read holds up the container */
     struct step steps[];
 };
 _Static_assert(sizeof(struct plan) == 168, "the layout of launch_plan.py");

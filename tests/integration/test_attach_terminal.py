@@ -120,9 +120,10 @@ def test_full_screen_editor_draws_resizes_and_saves(shell: Engine) -> None:
         screen.see("\x1b[?1049h")  # the other screen
         screen.see("- /tmp/text")
         screen.type("ifirst line\nsecond line\x1b")
-        screen.see("second line")
+        screen.see("- /tmp/text")  # it is out of the insert mode
         screen.resize(24, 80)
         screen.type("0Dithird\x1b")
+        screen.see("- /tmp/text")
         screen.type(DETACH)  # in the middle of it
         assert screen.end() == 1
     with Screen(shell, "attach", "box") as screen:

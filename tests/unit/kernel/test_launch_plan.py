@@ -24,7 +24,7 @@ def enum_of(name: str, prefix: str) -> list[str]:
 
 def offset_of(buffer: bytes, step: int, field: int) -> int:
     """Return a u32 field of a step: 0 path, 1 target, 2 data, 3 data_size."""
-    start = 160 + 40 * step + 8 + 4 * field
+    start = 168 + 40 * step + 8 + 4 * field
     return int.from_bytes(buffer[start : start + 4], "little")
 
 
