@@ -15,7 +15,7 @@ from ..storage import collect, images
 from ..storage.layer_blob import LayerBlob
 from ..storage.layer_writer import write_changeset
 from ..storage.workspace import Workspace
-from . import stored_options
+from . import journal, stored_options
 from .container_files import PLACEHOLDERS, find_container, own_changes
 from .image_changes import apply_changes
 from .inspect import timestamp
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..storage.containers import ContainerRow
     from ..storage.layer_blob import NewLayer
     from .engine import Engine
+    from .run_options import RunOptions
 
     Config = dict[str, Any]
 
@@ -62,7 +63,7 @@ def commit(engine: Engine, container: str, options: CommitOptions) -> LoadedImag
         layer = _write_layer(engine, row, f"{workspace.path}/changes", pause=options.pause)
         entry = _history(row, options, is_empty=layer is None)
         config |= {"created": entry["created"], "author": options.author}
-        return store_image(
+        image = store_image(
             engine.paths,
             workspace,
             with_history(_tidy(config), entry),
@@ -70,6 +71,15 @@ def commit(engine: Engine, container: str, options: CommitOptions) -> LoadedImag
             layers=[layer] if layer else [],
             names=names,
         )
+    journal.note(
+        engine.database(),
+        row,
+        "commit",
+        comment=options.message,
+        imageID=image.id,
+        imageRef=names[0] if names else "",
+    )
+    return image
 
 
 def full_name(name: str) -> str:
@@ -101,9 +111,16 @@ def run_config(row: ContainerRow, image: ImageRecord, image_config: Config) -> C
         "Cmd": list(image.command if inherits else options.command),
         "WorkingDir": options.working_dir or image.working_dir,
         "Labels": dict(image.labels) | dict(options.labels),
+        "Volumes": {path: {} for path in (*image.volumes, *_anonymous(options))},
         "ExposedPorts": {port: {} for port in row.document.get("exposed_ports", ())},
         "StopSignal": options.stop_signal or image.stop_signal,
     }
+
+
+def _anonymous(options: RunOptions) -> list[str]:
+    """Return where -v asked for volumes without a name, which the config has, too."""
+    mounts = options.mounts
+    return [mount.target for mount in mounts if mount.is_anonymous and not mount.long_form]
 
 
 def _image_of(engine: Engine, row: ContainerRow) -> ImageRecord:

@@ -16,6 +16,7 @@ from ..errors import InvalidState, LockTimeout
 from ..kernel import syscalls
 from ..storage import containers, overlay
 from ..storage.place import Root
+from . import journal
 from .container_status import running_state
 
 TYPE_CHECKING = False
@@ -43,15 +44,19 @@ def with_root(engine: Engine, row: ContainerRow, act: Callable[[Root], Result]) 
         root_fd = _running_root(engine, row)
         if root_fd is not None:
             try:
-                return act(Root(root_fd))
+                result = act(Root(root_fd))
             finally:
                 os.close(root_fd)
+            journal.note(engine.database(), row, "copy")
+            return result
         had_run_dir = os.path.isdir(engine.paths.run_dir(row.id))
         lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=_LOCK_SECONDS)
         if lock_fd is None:
             continue  # it may have been started meanwhile
         try:
-            return _in_own_namespace(lambda: act(_assembled(engine, row)))
+            result = _in_own_namespace(lambda: act(_assembled(engine, row)))
+            journal.note(engine.database(), row, "copy")
+            return result
         finally:
             if not had_run_dir:
                 containers.remove_run_dir(engine.paths, row.id)

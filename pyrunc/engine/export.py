@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..storage.layer_writer import write_tree
+from . import journal
 from .container_files import find_container, whole_root
 
 TYPE_CHECKING = False
@@ -23,4 +24,6 @@ def export(
     """
     row = find_container(engine, name)
     with whole_root(engine, row) as root_fd:
-        return write_tree(root_fd, open_target()).shrunk
+        shrunk = write_tree(root_fd, open_target()).shrunk
+    journal.note(engine.database(), row, "export")
+    return shrunk

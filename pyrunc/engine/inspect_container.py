@@ -127,6 +127,11 @@ def _graph(engine: Engine, row: containers.ContainerRow) -> Document:
     }
 
 
+def is_config_volume(mount: Document) -> bool:
+    """Tell whether a mount is what docker keeps in Config.Volumes: -v without a name."""
+    return bool(mount.get("is_anonymous")) and not mount.get("long_form")
+
+
 def _mounts(known: Document) -> list[Document]:
     return [_mount(mount) for mount in known["mounts"]]
 
@@ -151,6 +156,8 @@ def _config(
     row: containers.ContainerRow, options: RunOptions, image: ImageRecord | None
 ) -> Document:
     known = row.document
+    volumes = image.volumes if image else ()
+    anonymous = [m["target"] for m in known["mounts"] if is_config_volume(m)]
     config: Document = {
         "Hostname": known["hostname"],
         "Domainname": known["domainname"],
@@ -164,7 +171,7 @@ def _config(
         "Env": _environment(known, options, image),
         "Cmd": known["image_command"] or None,
         "Image": row.image,
-        "Volumes": {path: {} for path in image.volumes} or None if image else None,
+        "Volumes": {path: {} for path in (*volumes, *anonymous)} or None,
         "WorkingDir": options.working_dir or (image.working_dir if image else ""),
         "Entrypoint": known["entrypoint"] or None,
         "OnBuild": list(image.on_build) or None if image else None,

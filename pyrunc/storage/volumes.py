@@ -14,6 +14,7 @@ from ..errors import AlreadyExists, InUse, KernelError, NotFound
 from ..oci import document
 from ..oci.record import Record
 from .atomic import make_directory, remove_tree
+from .events import VOLUME, record_event
 from .locks import locked
 
 TYPE_CHECKING = False
@@ -88,6 +89,8 @@ def create(connection: Connection, paths: Paths, volume: Volume) -> tuple[Volume
         ),
     ).rowcount
     found = find(connection, volume.name)
+    if changed:
+        record_event(connection, VOLUME, "create", volume.name, {"driver": LOCAL})
     if not changed and volume.options and found.options != volume.options:
         raise AlreadyExists(
             f"a volume named {volume.name} already exists with other options",
@@ -218,6 +221,7 @@ def _remove(connection: Connection, paths: Paths, name: str, besides: str = "") 
         except FileNotFoundError:
             pass
         connection.execute("DELETE FROM volumes WHERE name=?", (name,))
+        record_event(connection, VOLUME, "destroy", name, {"driver": LOCAL})
     except BaseException:
         connection.execute("ROLLBACK")
         raise

@@ -168,9 +168,14 @@ def test_volume_in_use_is_not_removed(pyrunc: Engine) -> None:
 
 
 def test_volume_is_not_in_commit_diff_or_export(pyrunc: Engine) -> None:
-    run(pyrunc, "--name", "cc", "-v", "vv:/v", script="touch /v/secret /seen").check_returncode()
+    run(
+        pyrunc, "--name", "cc", "-v", "vv:/v", "-v", "/anon", script="touch /v/secret /seen"
+    ).check_returncode()
 
-    assert pyrunc("diff", "cc", check=True).stdout == "A /seen\nA /v\n"
+    pyrunc("commit", "cc", "with:1", check=True)
+    assert pyrunc.json("image", "inspect", "with:1")[0]["Config"]["Volumes"] == {"/anon": {}}
+    assert pyrunc.json("inspect", "cc")[0]["Config"]["Volumes"] == {"/anon": {}}
+    assert pyrunc("diff", "cc", check=True).stdout == "A /anon\nA /seen\nA /v\n"
 
 
 def test_volume_on_etc_keeps_the_engine_s_files_on_top(pyrunc: Engine) -> None:
