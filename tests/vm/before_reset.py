@@ -33,6 +33,11 @@ def test_leave_containers_in_every_state(busybox_archive: Path) -> None:
     engine("run", "-d", "--rm", "--name", "rm", "busybox", "sleep", "1000", check=True)
     in_slice = ("--cgroup-manager", "systemd", "run", "-d", "--name", "scoped", "busybox")
     engine(*in_slice, "sleep", "1000", check=True)
+    for name, policy in reset.POLICIES:
+        words = ("--network", "none", "--restart", policy, "busybox", "sleep", "1000")
+        engine("run", "-d", "--name", name, *words, check=True)
+    down = [name for name, _ in reset.POLICIES if name.endswith("-down")]
+    engine("stop", "-t", "0", *down, check=True)
     while "hi" not in engine("logs", "ran", check=True).stdout:
         time.sleep(0.1)
     reset.note("boot", reset.boot_id())

@@ -14,6 +14,16 @@ from tests.integration.oci import Runtime, pyrunc_oci
 
 KEPT = Path("/var/lib/pyrunc-machine")
 NOTES = KEPT / "notes.json"
+# Containers that run before the reset, by restart policy; those that are "-down" are stopped.
+POLICIES = (
+    ("no", "no"),
+    ("always", "always"),
+    ("always-down", "always"),
+    ("unless-stopped", "unless-stopped"),
+    ("unless-stopped-down", "unless-stopped"),
+    ("on-failure", "on-failure"),
+    ("on-failure-down", "on-failure"),
+)
 
 
 def boot_id() -> str:

@@ -20,12 +20,30 @@ def test_the_first_command_puts_right_what_the_reset_ended() -> None:
 
     listed = engine("ps", "-a", "--format", "{{.Names}} {{.State}}", check=True)
     lost = ["ran exited", "scoped exited", "stood exited"]
-    assert sorted(listed.stdout.splitlines()) == ["ended exited", "made created", *lost]
+    lost += [f"{name} exited" for name, _ in reset.POLICIES]
+    wanted = sorted(["ended exited", "made created", *lost])
+    assert sorted(listed.stdout.splitlines()) == wanted
     assert engine.json("inspect", "ended")[0]["State"]["ExitCode"] == 5
     for name in ("ran", "scoped", "stood"):
         assert engine.json("inspect", name)[0]["State"]["ExitCode"] == 255
     assert engine("logs", "ran", check=True).stdout == "hi\n"
     assert engine("system", "check", check=True).stderr == "nothing is amiss\n"
+
+
+def test_who_comes_back_is_what_the_policies_say() -> None:
+    engine = reset.engine()
+    done = engine("system", "boot", check=True)
+    back = ["always", "always-down", "on-failure", "unless-stopped"]
+    assert sorted(done.stdout.split()) == back, done.stderr
+    assert sorted(engine("ps", "--format", "{{.Names}}").stdout.split()) == back
+    assert engine("system", "boot", check=True).stdout == ""
+    for name, _ in reset.POLICIES:
+        container_id = engine.json("inspect", name)[0]["Id"]
+        words = ("--since", "24h", "--until", "0s", "-f", f"container={container_id}")
+        actions = engine("events", *words, "--format", "{{.Action}}", check=True).stdout.split()
+        starts = 2 if name in back else 1
+        assert (actions.count("start"), actions.count("die")) == (starts, 1), name
+    engine("rm", "-f", *(name for name, _ in reset.POLICIES), check=True)
 
 
 def test_what_was_lost_starts_again_and_can_go() -> None:
