@@ -418,6 +418,9 @@ def _show(problem: UsageProblem) -> None:
 
 
 def _set_up_logging(flags: Flags, ctx: click.Context) -> None:
+    """Set the level; nobody pays for the import who did not ask: warnings come through as it is."""
+    if "debug" not in flags and "log-level" not in flags:
+        return
     import logging
 
     levels = {

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..engine.moments import moment_ns, rfc3339_ns
-from ..engine.prune_images import has_label
+from ..engine.prune_filter import has_label
 from ..errors import InvalidInput
 from ..oci.reference import parse_full
 from . import units

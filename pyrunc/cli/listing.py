@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..engine.go_values import go_quote
 from ..errors import InvalidInput, PyruncError
 from ..oci import document
 from . import output
 from .go_functions import NIL, NO_LIST, NO_MAP, Method, OpenMap, Struct, Value, to_json
-from .go_template import Template, TemplateError
+
+if TYPE_CHECKING:
+    from .go_template import Template, TemplateError
 
 BAD_TEMPLATE = 64
 # Maps with free keys inside the documents of inspect, info and version.
@@ -80,7 +83,7 @@ def rows_text(
         return _table_text(rows, headers, layout[6:].strip())
     if layout in ("json", "{{json .}}"):
         return "".join(to_json(dict(sorted(row.items()))) + "\n" for row in rows)
-    template = Template(layout, escapes=True)
+    template = _template(layout, escapes=True)
     return "".join(template.execute(row) + "\n" for row in rows)
 
 
@@ -94,7 +97,7 @@ def print_objects(objects: Sequence[Value], layout: str) -> None:
     elif layout == "json":
         output.text(to_json(objects) + "\n")
     else:
-        template = Template(layout)
+        template = _template(layout)
         output.text("".join(template.execute(opened(value)) + "\n" for value in objects))
 
 
@@ -105,7 +108,7 @@ def print_object(value: Value, layout: str) -> None:
     """
     if layout == "json":
         layout = "{{json .}}"
-    output.text(Template(layout).execute(opened(value)) + "\n")
+    output.text(_template(layout).execute(opened(value)) + "\n")
 
 
 def template_exit_code(error: TemplateError, *, is_list: bool) -> int:
@@ -163,10 +166,17 @@ def failures(names: Sequence[str], act: Callable[[str], None]) -> int:
     return code
 
 
+def _template(layout: str, *, escapes: bool = False) -> Template:
+    """Parse a template; whoever prints a table does not pay for the parser."""
+    from .go_template import Template
+
+    return Template(layout, escapes=escapes)
+
+
 def _table_text(
     rows: Sequence[Mapping[str, Value]], headers: Mapping[str, str], layout: str
 ) -> str:
-    template = Template(layout, escapes=True)
+    template = _template(layout, escapes=True)
     head: dict[str, Value] = dict(headers)
     head["Label"] = Method(_label_header)
     lines = [template.execute(head), *(template.execute(row) for row in rows)]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from ..engine.moments import moment_ns
-from ..engine.prune_images import Wanted
+from ..engine.prune_filter import Wanted
 from ..errors import InvalidInput
 from . import output
 

@@ -9,7 +9,7 @@ from ..oci.record import Record
 from ..storage import containers
 from ..storage.events import CONTAINER, record_event
 from .container_status import look
-from .prune_images import Wanted
+from .prune_filter import Wanted
 from .ps import sizes
 from .repair import repair
 from .rm import remove

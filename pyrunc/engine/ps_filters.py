@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInput, NotFound
 from . import ports
 from .go_values import integer
-from .prune_images import has_label
+from .prune_filter import has_label
 
 if TYPE_CHECKING:
     from .ps import ContainerSummary

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Engine
-    from .prune_images import Wanted
+    from .prune_filter import Wanted
 
 
 class VolumeSummary(Record):
