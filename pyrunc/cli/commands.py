@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 UNLIMITED = -1
+_TYPED = "pyrunc.operands"  # in click's meta: what stands before the word to complete
 
 
 class Call:
@@ -79,6 +80,7 @@ class Command(click.Command):
         counts: tuple[int, int] = (0, 0),
         about: str = "",
         complete: Complete | None = None,
+        completes: int = UNLIMITED,
         later: Mapping[str, tuple[str, str]] | None = None,
         aliases: Mapping[str, str] | None = None,
         interspersed: bool = True,
@@ -87,7 +89,8 @@ class Command(click.Command):
         """Describe a command.
 
         `usage` is what follows [OPTIONS], `counts` how many operands there may be, `later` the
-        options to come; `is_run` marks those that read their options as `run` does.
+        options to come, `completes` how many operands
+        are what `complete` finds; `is_run` marks those that read their options as `run` does.
         """
         super().__init__(name, help=about, add_help_option=False)
         self.act = act
@@ -95,6 +98,7 @@ class Command(click.Command):
         self.usage = usage
         self.counts = counts
         self.complete = complete
+        self.completes = counts[1] if completes == UNLIMITED else completes
         self.later = dict(later or {})
         self.interspersed = interspersed
         self.is_run = is_run
@@ -109,6 +113,7 @@ class Command(click.Command):
         if ctx.resilient_parsing:
             if parser.rest and self.interspersed is False:
                 ctx.set_parameter_source("operand", click.core.ParameterSource.COMMANDLINE)
+            ctx.meta[_TYPED] = parser.rest
             return []
         if parser.flags.pop("help", False):
             output.text(ctx.get_help() + "\n")
@@ -149,10 +154,20 @@ class Command(click.Command):
             nargs = -1 if self.interspersed else 1
             result.append(
                 click.Argument(
-                    ["operand"], nargs=nargs, required=False, shell_complete=self.complete
+                    ["operand"], nargs=nargs, required=False, shell_complete=self._complete_operand
                 )
             )
         return result
+
+    def _complete_operand(
+        self, ctx: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer what can still follow: nothing twice, and no more than there may be."""
+        typed = ctx.meta.get(_TYPED, [])
+        if self.complete is None or len(typed) >= self.completes != UNLIMITED:
+            return []
+        found = self.complete(ctx, parameter, incomplete)
+        return [item for item in found if item.value not in typed]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage line, as docker does."""
@@ -381,7 +396,13 @@ def _left(row: Row) -> str:
 def _click_option(row: Row) -> click.Option:
     name, short, kind, _, _, about = row
     names = [f"--{name}", *([f"-{short}"] if short else []), name.replace("-", "_")]
-    return click.Option(names, is_flag=kind in (FLAG, OPTIONAL), multiple=kind == LIST, help=about)
+    return click.Option(
+        names,
+        is_flag=kind in (FLAG, OPTIONAL),
+        multiple=kind == LIST,
+        help=about,
+        shell_complete=completion.values_of(name),
+    )
 
 
 def _check_count(ctx: click.Context, counts: tuple[int, int], given: int) -> None:

@@ -24,10 +24,12 @@ _SIZE: Row = ("size", "s", FLAG, "", "", "Sizes of containers, too")
 
 def rm(call: Call) -> int:
     """Remove containers, going on after an error."""
-    from ..engine.rm import remove
+    from ..engine.rm import remove, remove_link
 
     engine = call.engine()
     force = call.is_on("force")
+    if call.is_on("link"):
+        return listing.failures(call.operands, lambda name: remove_link(engine, name))
 
     def remove_one(name: str) -> None:
         try:
@@ -135,10 +137,10 @@ RM = Command(
     rm,
     rows=(
         ("force", "f", FLAG, "", "", "Kill a running container first"),
+        ("link", "l", FLAG, "", "", "The link of that name, and no container"),
         ("volumes", "v", FLAG, "", "", "Anonymous volumes of the container, too"),
         _HELP,
     ),
-    later={"link": ("l", FLAG)},
     usage="CONTAINER [CONTAINER...]",
     counts=(1, UNLIMITED),
     about="Remove containers.",

@@ -212,6 +212,7 @@ COMMIT = Command(
     counts=(1, 2),
     about="Make an image of a container's changes; volumes are not in it.",
     complete=containers,
+    completes=1,
 )
 
 CP = Command(

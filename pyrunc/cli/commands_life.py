@@ -13,7 +13,7 @@ from ..engine.go_values import integer
 from ..errors import InvalidInput, PyruncError
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
-from .completion import containers
+from .completion import containers, paused_containers, running_containers, stopped_containers
 from .option_table import FLAG, VALUE
 
 if TYPE_CHECKING:
@@ -81,10 +81,22 @@ def _moment(call: Call, flag: str) -> str:
 
 def wait(call: Call) -> int:
     """Wait for containers to end, and print their exit codes."""
+    from ..engine.await_end import CONDITIONS
     from ..engine.await_end import wait as await_one
 
+    condition = call.text("condition", CONDITIONS[0])
+    if condition not in CONDITIONS:
+        raise InvalidInput(
+            f'invalid condition: "{condition}"',
+            where="--condition",
+            hint=f"one of {', '.join(CONDITIONS)}",
+        )
     engine = call.engine()
-    return listing.failures(call.operands, lambda name: output.line(str(await_one(engine, name))))
+
+    def wait_for(name: str) -> None:
+        output.line(str(await_one(engine, name, condition)))
+
+    return listing.failures(call.operands, wait_for)
 
 
 def kill(call: Call) -> int:
@@ -237,11 +249,14 @@ LOGS = Command(
 WAIT = Command(
     "wait",
     wait,
-    rows=(_HELP,),
+    rows=(
+        ("condition", "", VALUE, "WHEN", "", "not-running (default), next-exit or removed"),
+        _HELP,
+    ),
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Wait until containers have ended, and print their exit codes.",
-    complete=containers,
+    complete=running_containers,
 )
 
 KILL = Command(
@@ -251,7 +266,7 @@ KILL = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Send a signal to the first process of running containers.",
-    complete=containers,
+    complete=running_containers,
 )
 
 _STOP_ROWS: tuple[Row, ...] = (
@@ -268,7 +283,7 @@ STOP = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Ask containers to end by their stop signal, and kill those that do not.",
-    complete=containers,
+    complete=running_containers,
 )
 
 START = Command(
@@ -284,7 +299,7 @@ START = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Start containers that were created, or have ended.",
-    complete=containers,
+    complete=stopped_containers,
 )
 
 ATTACH = Command(
@@ -301,7 +316,7 @@ ATTACH = Command(
     about="Attach to a running container: its output is yours from now on, and your input "
     "its own.\n\nOthers who are attached stay so.  One with -i and -t is left, and goes on, "
     "by ctrl-p ctrl-q.  The exit code is the container's.",
-    complete=containers,
+    complete=running_containers,
 )
 
 RESTART = Command(
@@ -323,6 +338,7 @@ RENAME = Command(
     counts=(2, 2),
     about="Give a container another name.",
     complete=containers,
+    completes=1,
 )
 
 PAUSE = Command(
@@ -332,7 +348,7 @@ PAUSE = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Make all processes of containers stand still.",
-    complete=containers,
+    complete=running_containers,
 )
 
 UNPAUSE = Command(
@@ -342,5 +358,5 @@ UNPAUSE = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Let the processes of paused containers go on.",
-    complete=containers,
+    complete=paused_containers,
 )

@@ -170,4 +170,5 @@ PORT = Command(
     counts=(1, 2),
     about="Show which ports of the host lead into a container.",
     complete=containers,
+    completes=1,
 )

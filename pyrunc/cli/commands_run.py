@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import exec_command, output, run_command
 from .commands import UNLIMITED, Call, Command
-from .completion import containers, images
+from .completion import images, running_containers
 from .option_table import EXEC as EXEC_ROWS
 from .option_table import RUN as RUN_ROWS
 from .option_table import RUN_ALIASES, RUN_LATER, VALUE
@@ -111,7 +111,7 @@ EXEC = Command(
     "Options end at CONTAINER.  Environment, user and working directory are the container's unless "
     "given.  The exit code is the command's, 128 and its number if a signal ended it, 127 if it is "
     "not there, 126 if it cannot be executed, and 1 if pyrunc itself failed.",
-    complete=containers,
+    complete=running_containers,
     interspersed=False,
 )
 

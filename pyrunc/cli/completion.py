@@ -8,7 +8,32 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..engine.engine import Engine
+
+    Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+# What an option takes, where that is a choice of few.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "condition": ("next-exit", "not-running", "removed"),
+    "cgroupns": ("host", "private"),
+    "filter": (
+        "ancestor=", "before=", "container=", "dangling=", "event=", "exited=", "expose=",
+        "health=", "id=", "image=", "is-task=", "label=", "name=", "network=", "publish=",
+        "reference=", "since=", "status=", "type=", "until=", "volume=",
+    ),
+    "format": ("json", "table"),
+    "log-driver": ("json-file", "local", "none", "journald", "syslog"),
+    "log-level": ("debug", "info", "warn", "error", "fatal"),
+    "network": ("bridge", "host", "none"),
+    "pull": ("always", "missing", "never"),
+    "restart": ("always", "no", "on-failure", "unless-stopped"),
+    "signal": ("HUP", "INT", "KILL", "QUIT", "STOP", "TERM", "USR1", "USR2"),
+    "stop-signal": ("HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2"),
+    "type": ("container", "image", "network", "volume"),
+}  # fmt: skip
+_FILES = ("cidfile", "config", "env-file", "input", "output", "root", "runroot", "volume")
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_PYRUNC_COMPLETE"
@@ -25,6 +50,19 @@ def script(shell: str) -> str:
     complete = found(ROOT, {}, "pyrunc", VARIABLE)
     # Not complete.source(): for bash it runs bash to ask for its version.
     return complete.source_template % complete.source_vars()
+
+
+def values_of(option: str) -> Complete:
+    """Return what completes the value of an option; by itself it offers nothing."""
+
+    def complete(
+        _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        if option in _FILES:
+            return [CompletionItem(incomplete, type="file")]
+        return _items(list(_CHOICES.get(option, ())), incomplete)
+
+    return complete
 
 
 def shells(

@@ -6,32 +6,58 @@ import fcntl
 import os
 import time
 
-from ..errors import PyruncError
+from ..errors import NotFound, PyruncError
 from ..kernel import pidfd
 from ..storage import containers
+from .container_status import running_state
 from .restarting import is_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from ..storage.containers import ContainerRow, ExitRecord
     from .engine import Engine
 
+CONDITIONS = ("not-running", "next-exit", "removed")
+
 _PAUSE_SECONDS = 0.002
-_RETURN_SECONDS = 0.02
+_LOOK_SECONDS = 0.02  # between looks at what nobody tells of
 
 
-def wait(engine: Engine, name: str) -> int:
-    """Wait until a container has ended; return its exit code, at once for one that has.
+def wait(engine: Engine, name: str, condition: str = "not-running") -> int:
+    """Wait until a container has ended; return its exit code.
 
-    One whose restart policy starts it again has not.
-
+    `condition`: "not-running" returns at once for one that has ended; "next-exit" waits for the end
+    of a life that is still to come, or goes on now; "removed" until it is gone as well.  One whose
+    restart policy starts it again has not ended.
     Raises: NotFound; PyruncError if it was lost without a record of its end.
     """
     connection = engine.database()
     row = containers.find(connection, name)
+    if condition == "next-exit":
+        _await_start(engine, connection, row)
+    code = _exit_code(engine, connection, row)
+    while condition == "removed" and containers.exists(connection, row.id):
+        time.sleep(_LOOK_SECONDS)
+    return code
+
+
+def _await_start(engine: Engine, connection: Connection, row: ContainerRow) -> None:
+    """Wait until the container runs, or has ended once more than before."""
+    before = containers.any_exit(engine.paths, row.id)
+    while running_state(engine, row) is None:
+        if not containers.exists(connection, row.id):
+            raise NotFound(f"No such container: {row.name}", kind="container", name=row.name)
+        if containers.any_exit(engine.paths, row.id) != before:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _exit_code(engine: Engine, connection: Connection, row: ContainerRow) -> int:
     ended = await_end(engine, row)
     while ended is not None and is_coming_back(engine, connection, row, ended):
-        time.sleep(_RETURN_SECONDS)
+        time.sleep(_LOOK_SECONDS)
         ended = await_end(engine, row)
     if ended is None and containers.status(engine.paths, row) == containers.CREATED:
         return 0  # as docker: it does not run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _signal import SIGKILL
 
-from ..errors import InvalidState, LockTimeout
+from ..errors import InvalidInput, InvalidState, LockTimeout, NotFound
 from ..kernel.pidfd import open_process, wait
 from ..storage import containers
 from . import container_status
@@ -76,6 +76,20 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
         _await_monitor(monitor_fd)
     collect_after(engine, row.image_id)
     return row.id
+
+
+def remove_link(engine: Engine, name: str) -> None:
+    """Refuse: what docker's legacy --link makes, and `rm --link` takes away, is not there.
+
+    Raises: NotFound and InvalidInput in docker's words.
+    """
+    parent, slash, _ = name.strip("/").rpartition("/")
+    row = containers.find(engine.database(), parent if slash else name)
+    if slash:
+        raise NotFound(f"No such link: /{name.strip('/')}", kind="link", name=name)
+    raise InvalidInput(
+        "Conflict, cannot remove the default link name of the container", subject=row.id
+    )
 
 
 def _open_monitor(engine: Engine, container_id: str) -> int | None:

@@ -145,3 +145,50 @@ def test_port_of_a_container_without_published_ports(boxes: Engine) -> None:
         assert f"no public port '{word}' published for busy" in done.stderr
     assert "invalid port (xx): strconv.ParseUint" in boxes("port", "busy", "xx").stderr
     assert "No such container: nosuch" in boxes("port", "nosuch").stderr
+
+
+# -- wait and rm, the words that are seldom typed --------------------------------------------------
+
+
+def test_wait_for_the_next_end_and_for_the_removal(shared: Engine) -> None:
+    shared(
+        "run", *NONE, "--name", "box", "busybox", "sh", "-c", "test -e /x; a=$?; touch /x; exit $a"
+    )
+    next_exit = subprocess.Popen(
+        shared.argv("wait", "--condition", "next-exit", "box"),
+        env=shared.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    removed = subprocess.Popen(
+        shared.argv("wait", "--condition", "removed", "box"),
+        env=shared.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert shared("wait", "box").stdout == "1\n"
+    while next_exit.poll() is None:
+        shared("start", "-a", "box", check=True)
+    assert next_exit.communicate(timeout=20)[0] == "0\n"
+    assert removed.poll() is None
+    shared("rm", "box", check=True)
+    assert removed.communicate(timeout=20)[0] in ("0\n", "1\n")
+    bad = shared("wait", "--condition", "soon", "box")
+    assert (bad.returncode, 'invalid condition: "soon"' in bad.stderr) == (1, True)
+
+
+def test_rm_of_links_that_are_not_there(shared: Engine) -> None:
+    shared("create", *NONE, "--name", "box", "busybox", check=True)
+
+    for word, said in (
+        ("box", "Conflict, cannot remove the default link name of the container"),
+        ("/box/db", "No such link: /box/db"),
+        ("nosuch", "No such container: nosuch"),
+    ):
+        done = shared("rm", "--link", word)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+    assert shared("ps", "-aq").stdout != ""
+
+
+def test_rm_of_what_its_own_rm_takes_away(shared: Engine) -> None:
+    for _ in range(3):
+        shared("run", "-d", "--rm", *NONE, "--name", "box", "busybox", "sleep", "1000", check=True)
+        done = shared("rm", "-f", "box")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "box\n", "")

@@ -94,7 +94,7 @@ def test_bare_help_works_without_anything_on_disk() -> None:
         (["completion"], 1, "'pyrunc completion' requires 1 argument"),
         (["rm"], 1, "'pyrunc rm' requires at least 1 argument"),
         (["rm", "-force", "x"], 125, "unknown shorthand flag: 'o' in -orce"),
-        (["rm", "-l", "x"], 1, "--link is not supported yet"),
+        (["start", "--checkpoint", "x", "y"], 125, "--checkpoint is not supported yet"),
         (["ps", "-f", "x"], 125, 'invalid argument "x" for "-f, --filter" flag: bad format of '
          "filter (expected name=value)"),
         (["ps", "-f", "foo=bar"], 1, "invalid filter 'foo'"),
