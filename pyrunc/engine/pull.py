@@ -7,11 +7,12 @@ does (R6).
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import suppress
 
-from ..errors import IntegrityError, NotFound, PyruncError
+from ..errors import IntegrityError, KernelError, NotFound, PyruncError
 from ..image.access import Access
 from ..image.download import RemoteLayer
 from ..image.registry import Repository
@@ -169,9 +170,13 @@ def _take_in(
                 raise
             repository.transport.revive()
             continue
-        except BaseException:
+        except BaseException as error:
+            is_full = getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
             for layer in layers:
-                layer.member.close()
+                layer.member.discard() if is_full else layer.member.close()
+            if isinstance(error, OSError):
+                name = repository.reference.familiar()
+                raise KernelError("pull", errno=error.errno or 0, subject=name) from error
             raise
         else:
             for layer in layers:

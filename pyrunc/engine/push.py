@@ -20,6 +20,8 @@ from ..oci.manifest import Manifest, read_manifest_or_index
 from ..oci.record import Record
 from ..oci.reference import parse_full
 from ..storage import content, images
+from ..storage.lease import Lease
+from ..storage.workspace import Workspace
 from .image_events import image_event
 from .progress import Progress
 
@@ -82,16 +84,27 @@ def push_all_tags(paths: Paths, word: str, access: Access, progress: Progress) -
 
 def _push_tag(paths: Paths, reference: Reference, access: Access, progress: Progress) -> Pushed:
     image = _find(paths, reference)
-    raw = content.read_blob(paths, image.manifest_digest)
+    try:
+        raw = content.read_blob(paths, image.manifest_digest)
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"cannot push {reference.familiar()}: its manifest is not in the store",
+            kind="manifest",
+            name=image.manifest_digest,
+            hint="pull or load the image again",
+        ) from error
     subject = f"manifest {image.manifest_digest}"
     manifest = read_manifest_or_index(raw, subject)
     assert isinstance(manifest, Manifest)
     uploader = Uploader(Repository(access, reference, PUSH))
-    jobs = _jobs(paths, reference, image, manifest)
-    for job in reversed(jobs):
-        if job.key:
-            progress.state(job.key, "Preparing")
-    _run(jobs, uploader, access, progress)
+    with Workspace(paths) as workspace:
+        # A removal beside this push takes the name away, and not what is on its way.
+        Lease(paths, workspace).keep(blobs=images.blobs_of(paths, image))
+        jobs = _jobs(paths, reference, image, manifest)
+        for job in reversed(jobs):
+            if job.key:
+                progress.state(job.key, "Preparing")
+        _run(jobs, uploader, access, progress)
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     media_type = str(document.load_object(raw, subject).get("mediaType") or _type_of(paths, image))
     uploader.push_manifest(raw, media_type, reference.tag, digest)

@@ -107,7 +107,9 @@ class Access:
         for scheme in endpoint.schemes:
             url = f"{endpoint.base(scheme)}/"
             try:
-                response = self.transport.send(Request(method="GET", url=url, may_be_plain=True))
+                response = self.transport.send(
+                    Request(method="GET", url=url, may_be_plain=True, is_repeatable=False)
+                )
             except (Interrupted, AuthRequired):
                 raise
             except RegistryError as error:

@@ -11,9 +11,16 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from ..errors import AuthRequired, IntegrityError, Interrupted, NotFound, RegistryError
+from ..errors import (
+    AuthRequired,
+    IntegrityError,
+    Interrupted,
+    InvalidInput,
+    NotFound,
+    RegistryError,
+)
 from ..oci import document
-from ..oci.digest import parse_digest
+from ..oci.digest import HEX_LENGTHS, parse_digest
 from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, convert
 from ..oci.record import Record
 from .endpoints import PULL, PUSH, Endpoint
@@ -95,8 +102,8 @@ class Repository:
         raw = self.transport.read(response, document.MANIFEST_LIMIT_BYTES)
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
         wanted = word if ":" in word else response.headers.get("Docker-Content-Digest", "")
-        if wanted:
-            parse_digest(wanted)
+        if wanted and (":" in word or parse_digest(wanted)[0] in HEX_LENGTHS):
+            check_algorithm(wanted)
             verify(raw, wanted, None, f"manifest {word} of {self.reference.familiar_name()}")
         return Fetched(raw=raw, media_type=media_type_of(response), digest=digest)
 
@@ -242,6 +249,15 @@ class Repository:
                 code=error.code,
                 hint=error.hint,
             ) from error
+
+
+def check_algorithm(digest: str) -> None:
+    """Refuse a digest that cannot be checked.  Raises: InvalidInput."""
+    if parse_digest(digest)[0] not in HEX_LENGTHS:
+        raise InvalidInput(
+            f"cannot check digest {digest[:200]!r}: there is {', '.join(HEX_LENGTHS)}",
+            subject=digest,
+        )
 
 
 def media_type_of(response: Response) -> str:

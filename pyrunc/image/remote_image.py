@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import IntegrityError, InvalidInput, NotFound, Unsupported
 from ..oci import document
+from ..oci.digest import sha256_hex
 from ..oci.image_config import ImageConfig, read_image_config
 from ..oci.manifest import (
     ATTESTATION,
@@ -56,6 +57,7 @@ def resolve(
                           wanted, is_chosen=is_chosen)  # fmt: skip
         indexes.append(raw)
         entry = choose(found, wanted, repository.reference.familiar())
+        sha256_hex(entry.digest, subject)
         inner = repository.manifest(entry.digest)
         raw = verify(inner.raw, entry.digest, entry.size, f"manifest {entry.digest}")
         media_type, digest = entry.media_type or inner.media_type, entry.digest
@@ -95,7 +97,9 @@ def _image(
 ) -> RemoteImage:
     raw, media_type, digest = chosen
     name = repository.reference.familiar()
+    sha256_hex(manifest.config.digest, f"config of {name}")
     for layer in manifest.layers:
+        sha256_hex(layer.digest, f"layers of {name}")
         if layer.size == 0:
             raise IntegrityError(f"cannot use layer {layer.digest} of {name}: it is empty")
     raw_config = repository.blob(

@@ -119,21 +119,20 @@ class Session:
                 )
             )
             # Security: only the registry itself may ask; a redirect's host gets nothing.
-            if response.status != 401 or origin(str(response.url)) != self._origin:
+            asked = response.headers.getlist("WWW-Authenticate")
+            if not _asks(response.status, asked) or origin(str(response.url)) != self._origin:
                 return response
-            challenge = self._choose(response.headers.getlist("WWW-Authenticate"))
+            challenge = self._choose(asked)
             raw = self.transport.read(response)
             more = wanted | frozenset(challenge.scope.split() if challenge else ())
-            if challenge is None or (attempt and not self._can_improve(signature, wanted, more)):
+            is_worth_it = attempt == 0 and not signature.startswith("Basic ")
+            if challenge is None or not (is_worth_it or more != wanted):
                 raise self._refused(url, raw)
-            self._challenge, wanted = challenge, more
-            if attempt:
+            if signature:  # it has expired before its time, or was for less
                 self._tokens.pop(wanted, None)
+            self._challenge, wanted = challenge, more
         assert response is not None
         raise self._refused(url, b"")
-
-    def _can_improve(self, signature: str, wanted: frozenset[str], more: frozenset[str]) -> bool:
-        return signature.startswith("Bearer ") and more != wanted
 
     def _choose(self, headers: list[str]) -> Challenge | None:
         by_scheme = {challenge.scheme: challenge for challenge in parse_challenges(headers)}
@@ -268,6 +267,11 @@ class Session:
             code="UNAUTHORIZED",
             hint=f"log in with: pyrunc login {host}",
         )
+
+
+def _asks(status: int, challenges: list[str]) -> bool:
+    # Source: RFC 6750 section 3.1: too small a scope is 403.
+    return status == 401 or (status == 403 and "insufficient_scope" in "".join(challenges))
 
 
 def _basic(who: Credential) -> str:

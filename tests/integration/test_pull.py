@@ -246,6 +246,12 @@ def both_kinds(registry: Double) -> None:
     registry.put("x:latest", MANIFEST, document | {"manifests": []})
 
 
+def other_algorithm(registry: Double) -> None:
+    document = json.loads(registry.manifests["x:latest"][1])
+    document["layers"][0]["digest"] = f"blake3:{'0' * 64}"
+    registry.put("x:latest", MANIFEST, document)
+
+
 def wrong_type(registry: Double) -> None:
     registry.manifests["x:latest"] = (INDEX, registry.manifests["x:latest"][1])
 
@@ -315,6 +321,7 @@ def always_broken(registry: Double) -> None:
         (longer, IntegrityError, "the registry has"),
         (endless, RegistryError, "more than the limit of 4194304 bytes"),
         (both_kinds, PyruncError, "either a manifest or an index"),
+        (other_algorithm, PyruncError, "only sha256 is supported"),
         (wrong_type, PyruncError, "either a manifest or an index, as its type says"),
         (lying_digest, IntegrityError, "its digest is"),
         (artifact, PyruncError, "not a container image"),
@@ -541,6 +548,30 @@ def test_token_that_never_does_is_not_asked_for_for_ever(registry: Double, paths
         fetch(paths, f"{registry.host}/x")
 
     assert len(registry.requests) < 12
+
+
+def test_token_that_ends_early_is_renewed(registry: Double, paths: Paths) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    given: list[str] = []
+
+    def realm(request: Request) -> bool:
+        if request.path == "/token":
+            given.append(f"token{len(given)}")
+            request.answer(200, json.dumps({"token": given[-1], "expires_in": 3600}).encode())
+            return True
+        # Each one is good for two requests.
+        good = request.authorization == f"Bearer {given[-1]}" if given else False
+        used = [one for one in registry.requests if one.authorization == request.authorization]
+        if good and len(used) <= 2:
+            return False
+        header = f'Bearer realm="{registry.url}/token",service="s",scope="repository:x:pull"'
+        request.answer(401, b"", {"WWW-Authenticate": header})
+        return True
+
+    registry.faults.append(realm)
+
+    assert "Downloaded newer image" in fetch(paths, f"{registry.host}/x")[-1]
+    assert len(given) == 2
 
 
 def test_password_goes_to_no_plain_realm_elsewhere(registry: Double, paths: Paths) -> None:
