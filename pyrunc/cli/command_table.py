@@ -69,6 +69,11 @@ MANIFEST: dict[str, Entry] = {
     "push": ("commands_manifest", "PUSH", "Push a list to a registry"),
     "rm": ("commands_manifest", "REMOVE", "Forget lists"),
 }
+ARTIFACT: dict[str, Entry] = {
+    "push": ("commands_artifact", "ARTIFACT_PUSH", "Upload files to a registry"),
+    "pull": ("commands_artifact", "ARTIFACT_PULL", "Download the files of an artifact"),
+    "ls": ("commands_artifact", "ARTIFACT_LS", "List what refers to an image"),
+}
 SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
@@ -98,6 +103,7 @@ ROOT: dict[str, Entry] = {
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
     "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
+    "artifact": ("commands_artifact", "ARTIFACT", "Files in registries that are no images"),
     "container": ("commands", "CONTAINER", "Manage containers"),
     "image": ("commands", "IMAGE", "Manage images"),
     "volume": ("commands", "VOLUME", "Manage volumes"),
