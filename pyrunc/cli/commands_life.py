@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..engine.flag_grammar import one, signal_number
 from ..engine.go_values import integer
 from ..errors import InvalidInput, PyruncError
-from . import listing, output
+from . import listing, option_table, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, paused_containers, running_containers, stopped_containers
 from .option_table import FLAG, VALUE
@@ -269,17 +269,11 @@ KILL = Command(
     complete=running_containers,
 )
 
-_STOP_ROWS: tuple[Row, ...] = (
-    ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
-    ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
-    _HELP,
-)
-
 STOP = Command(
     "stop",
     stop,
-    rows=_STOP_ROWS,
-    aliases={"time": "timeout"},
+    rows=option_table.STOP,
+    aliases=option_table.STOP_ALIASES,
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Ask containers to end by their stop signal, and kill those that do not.",
@@ -322,8 +316,8 @@ ATTACH = Command(
 RESTART = Command(
     "restart",
     restart,
-    rows=_STOP_ROWS,
-    aliases={"time": "timeout"},
+    rows=option_table.STOP,
+    aliases=option_table.STOP_ALIASES,
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Stop containers, and start them again.",

@@ -46,8 +46,7 @@ def dispatch(words: list[str]) -> int:
     name, engine_flags, flags, operands = thin
     try:
         engine = make_engine(engine_flags)
-        prepare = _prepare_run if name == "run" else _prepare_exec
-        act = prepare(engine, flags, operands)
+        act = _PREPARE[name](engine, flags, operands)
     except (InvalidInput, Unsupported):
         return _cold(words)
     return act()
@@ -71,10 +70,27 @@ def _prepare_exec(
     return lambda: exec_command.execute(engine, options)
 
 
-# command -> its options, their other names, how many operands it wants at least
+def _prepare_stop(
+    engine: Engine, flags: dict[str, object], operands: list[str]
+) -> Callable[[], int]:
+    from . import stop_command
+
+    seconds, number = stop_command.parse(flags)
+    return lambda: stop_command.execute(engine, operands[0], seconds, number)
+
+
+_PREPARE = {"run": _prepare_run, "exec": _prepare_exec, "stop": _prepare_stop}
+_MANY = 1 << 30
+# command -> its options, their other names, how many operands it wants at least and takes at most
 _HOT = {
-    "run": (option_table.RUN, option_table.RUN_ALIASES, 1),
-    "exec": (option_table.EXEC, {}, 2),
+    "run": (option_table.RUN, option_table.RUN_ALIASES, 1, _MANY),
+    "exec": (option_table.EXEC, {}, 2, _MANY),
+    "stop": (
+        option_table.STOP,
+        option_table.STOP_ALIASES,
+        1,
+        1,
+    ),  # several: threads, in click's way
 }
 
 
@@ -90,13 +106,13 @@ def read_hot(
         del rest[0]
     if not rest or rest[0] not in _HOT or not set(engine_flags) <= _PLAIN_GLOBALS:
         return None
-    rows, aliases, least = _HOT[rest[0]]
+    rows, aliases, least, most = _HOT[rest[0]]
     inner = thin_parser.parse(option_table.index(rows, aliases), rest[1:])
     if inner is None:
         return None
     flags, operands = inner
     # A typographic dash is not ASCII; click knows the hint.
-    if len(operands) < least or "help" in flags or not operands[0].isascii():
+    if not least <= len(operands) <= most or "help" in flags or not operands[0].isascii():
         return None
     return rest[0], engine_flags, flags, operands
 

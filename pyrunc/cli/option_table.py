@@ -162,6 +162,13 @@ EXEC: tuple[Row, ...] = (
     ("help", "", FLAG, "", "", "Show this help"),
 )
 
+STOP: tuple[Row, ...] = (
+    ("signal", "s", VALUE, "SIGNAL", "", "Instead of the container's stop signal"),
+    ("timeout", "t", VALUE, "SECONDS", "", "Before it is killed (default 10); -1: never"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+STOP_ALIASES = {"time": "timeout"}
+
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
     "annotation": ("", LIST),

@@ -61,6 +61,13 @@ def test_run_with_many_options_imports_only_the_pinned_list(loaded: Engine) -> N
     assert foreign(imported(loaded, *words, "true")) - ALLOWED == set()
 
 
+def test_stop_imports_only_the_pinned_list(loaded: Engine) -> None:
+    loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
+
+    assert foreign(imported(loaded, "stop", "-t", "0", "-s", "KILL", "box")) - ALLOWED == set()
+    assert loaded("ps", "-q").stdout == ""
+
+
 def test_exec_imports_only_the_pinned_list(loaded: Engine) -> None:
     loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
     words = ["exec", "-e", "A=b", "-u", "1:1", "-w", "/tmp", "box", "true"]
