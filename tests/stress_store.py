@@ -4,6 +4,8 @@ Each may be killed at a random moment.  What a command acknowledged has to be th
 may be done or not; afterwards `system check` finds garbage at most, and --repair takes it.
 
     python -m tests.stress_store [--count 200] [--seed N]
+
+Pulls come from a registry on loopback.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from tests.harness import raw_tar
 from tests.harness.engine import Engine
 from tests.harness.raw_tar import END, directory, file
+from tests.harness.registry import running_registry
 
 _HARMLESS = ("belongs to no image", "left by a crash")
 
@@ -34,7 +37,8 @@ class Archive:
         raw = raw_tar.config([raw_tar.digest(one) for one in layers], author=str(number))
         self.id = raw_tar.digest(raw)
         self.path = raw_tar.docker_archive(path, layers, name=f"shared:{number}", raw_config=raw)
-        self.name = f"docker.io/library/shared:{number}"
+        self.short_name = f"shared:{number}"
+        self.name = f"docker.io/library/{self.short_name}"
 
 
 def make_archives(place: Path, seed: int) -> list[Archive]:
@@ -57,10 +61,17 @@ class Worker(threading.Thread):
     """Runs commands, one after the other, and knows what must be true of its own names."""
 
     def __init__(
-        self, engine: Engine, archives: list[Archive], number: int, count: int, seed: int
+        self,
+        engine: Engine,
+        archives: list[Archive],
+        number: int,
+        count: int,
+        seed: int,
+        host: str,
     ) -> None:
         """Own the names that begin with its number."""
         super().__init__(daemon=True)
+        self.host = host
         self.engine = engine
         self.archives = archives
         self.number = number
@@ -81,8 +92,12 @@ class Worker(threading.Thread):
     def _step(self) -> None:
         archive = self.chance.choice(self.archives)
         name = f"w{self.number}:{self.chance.randrange(3)}"
-        kind = self.chance.choices(("load", "tag", "rmi", "prune", "save"), (5, 4, 4, 2, 1))[0]
-        if kind == "load":
+        kinds = ("load", "pull", "tag", "rmi", "prune", "save")
+        kind = self.chance.choices(kinds, (3, 3 if self.host else 0, 4, 4, 2, 1))[0]
+        if kind == "pull":
+            self._command(["pull", "-q", f"{self.host}/{archive.short_name}"])
+            self._command(["rmi", "-f", f"{self.host}/{archive.short_name}"])
+        elif kind == "load":
             self._command(["load", "-q", "-i", str(archive.path)])
         elif kind == "prune":
             self._command(["image", "prune", "-f"])
@@ -124,10 +139,18 @@ class Worker(threading.Thread):
         return process.returncode
 
 
-def stress(engine: Engine, count: int, seed: int) -> tuple[int, list[str]]:
-    """Run `count` commands; return how many were killed, and what was wrong."""
+def stress(engine: Engine, count: int, seed: int, host: str = "") -> tuple[int, list[str]]:
+    """Run `count` steps; return how many commands were killed, and what was wrong.
+
+    `host` is a registry to pull from.
+    """
     archives = make_archives(engine.directory, seed)
-    workers = [Worker(engine, archives, number, count // 2, seed) for number in range(2)]
+    for archive in archives if host else ():
+        engine("load", "-q", "-i", archive.path, check=True)
+        engine("tag", archive.name, f"{host}/{archive.short_name}", check=True)
+        engine("push", "-q", f"{host}/{archive.short_name}", check=True)
+        engine("rmi", archive.name, f"{host}/{archive.short_name}", check=True)
+    workers = [Worker(engine, archives, number, count // 2, seed, host) for number in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -143,6 +166,7 @@ def stress(engine: Engine, count: int, seed: int) -> tuple[int, list[str]]:
     engine("image", "prune", "-af", check=True)
     for place in ("oci/blobs/sha256", "layers", "images", "tmp"):
         problems += [f"left in {place}: {name}" for name in os.listdir(engine.root / place)]
+    problems += [f"left: {path}" for path in (engine.root / "oci").glob("*.json.*")]
     return sum(worker.killed for worker in workers), problems
 
 
@@ -153,7 +177,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     engine = Engine(Path(tempfile.mkdtemp(prefix="pyrunc-stress-", dir="/var/tmp")), 4092)
-    killed, problems = stress(engine, arguments.count, arguments.seed)
+    with running_registry(engine.directory / "registry") as registry:
+        killed, problems = stress(engine, arguments.count, arguments.seed, registry.host)
     print(f"{arguments.count} commands, {killed} killed, seed {arguments.seed}")
     print("\n".join(problems) or "nothing is amiss")
     engine.remove()

@@ -30,7 +30,9 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class Garbage(Record):
-    """Something that nobody needs: a "blob", a "layer", or the hot form of an "image"."""
+    """Something that nobody needs: a "blob", a "layer", the hot form of an "image", or a "file"
+    that a killed command was writing.
+    """
 
     kind: str
     name: str
@@ -75,6 +77,19 @@ def garbage(paths: Paths, kept: Kept | None = None) -> list[Garbage]:
         if is_hex_name(image_id[7:]) and image_id not in kept.images:
             path = f"{paths.images()}/{name}"
             found.append(Garbage(kind="image", name=image_id, path=path, size_bytes=size))
+    return found + _scraps(paths)
+
+
+def _scraps(paths: Paths) -> list[Garbage]:
+    """Return what killed commands were writing; the living hold one of the two locks for that."""
+    found = []
+    with images.index_lock(paths):
+        for directory in (paths.images(), paths.oci_layout()):
+            for name, size in _files(directory):
+                # See atomic.replace_file: <name>.<pid>.<random>
+                if len(name.split(".json.")) == 2 or name.startswith("oci-layout."):
+                    path = f"{directory}/{name}"
+                    found.append(Garbage(kind="file", name=path, path=path, size_bytes=size))
     return found
 
 

@@ -61,9 +61,12 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
     be in their places already; this is the last step of a load, durable when it returns.
     Returns: the names that stood for another image before, with its ID.
     """
+    from .lease import store_lock
+
     make_directory(paths.images())
     hot = record.replace(names=(), manifest_digest="", repo_digests=(), roots=()).as_dict()
-    replace_file(hot_path(paths, record.id), document.dump(hot))
+    with store_lock(paths, exclusive=False):  # what else lies there is left by the dead
+        replace_file(hot_path(paths, record.id), document.dump(hot))
     moved: list[tuple[str, str]] = []
     with index_lock(paths):
         entries = _entries(paths)

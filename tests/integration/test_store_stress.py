@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 from tests.harness.engine import Engine
 from tests.stress_store import stress
 
@@ -11,3 +14,24 @@ def test_killed_loads_tags_and_removals_leave_the_store_whole(pyrunc: Engine) ->
 
     assert problems == []
     assert killed >= 4
+
+
+def test_run_beside_removals_works_or_finds_no_image(loaded: Engine, busybox_archive: Path) -> None:
+    words = ["run", "--rm", "--pull", "never", "--network", "none", "busybox", "echo", "whole"]
+    for _ in range(4):
+        started = [
+            subprocess.Popen(
+                loaded.argv(*words),
+                env=loaded.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        loaded("rmi", "-f", "busybox")
+        for process in started:
+            out, err = process.communicate(timeout=60)
+            assert (process.returncode, out) == (0, "whole\n") or "No such image" in err, err
+        loaded("load", "-qi", busybox_archive, check=True)
+    assert loaded("system", "check", check=True).stdout == ""
