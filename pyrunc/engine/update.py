@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidInput, NotFound
 from ..kernel.probe import probe
 from ..oci import document
-from ..runtime.update import compile_writes, merge, take_back, write_all
+from ..runtime.update import apply, merge, take_back
 from ..storage import containers
 from ..storage.atomic import replace_file
 from ..storage.database import Transaction
@@ -86,7 +86,8 @@ def _update(
         linux = recorded["linux"]
         merged = merge(linux.get("resources") or {}, changed)
         if running_state(engine, row) is not None:
-            write_all(compile_writes(changed, merged, facts, control_groups(row)), done)
+            scope = row.document.get("scope", "")
+            apply(changed, merged, facts, control_groups(row), scope, done)
         recorded = recorded | {"linux": linux | {"resources": merged}}
     if "memory_bytes" in changes:
         changes["memory_swap_bytes"] = after["memory_swap_bytes"]

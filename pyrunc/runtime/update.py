@@ -72,19 +72,35 @@ def _update(directory: StateDirectory, wanted: Resources, state: ContainerState)
     validate_resources(merged, complete=True)
     _check_usage(changed.get("memory") or {}, merged.get("memory") or {}, state.control_groups())
     facts = probe()
-    writes = compile_writes(changed, merged, facts, state.control_groups())
     done: Done = []
     try:
-        write_all(writes, done)
-        if state.scope:
-            from .cgroup_systemd import update_scope
-
-            update_scope(state.scope, merged, facts.cgroup)
-            write_all(writes, [])  # systemd has rounded some, and wrote what it had of others
+        apply(changed, merged, facts, state.control_groups(), state.scope, done)
         _record(directory, document.dump(spec | {"linux": linux | {"resources": merged}}))
     except BaseException:
         take_back(done)
         raise
+
+
+def apply(
+    changed: Resources,
+    merged: Resources,
+    facts: HostFacts,
+    groups: ContainerCgroups,
+    scope: str,
+    done: Done,
+) -> None:
+    """Change the limits of cgroups that are there; `done` is for `take_back`, also after an error.
+
+    `scope` is the unit of systemd's that has them, or "".
+    Raises: Unsupported, KernelError, UnitError.
+    """
+    writes = compile_writes(changed, merged, facts, groups)
+    _write_all(writes, done)
+    if scope:
+        from .cgroup_systemd import update_scope
+
+        update_scope(scope, merged, facts.cgroup)
+        _write_all(writes, [])  # systemd has rounded some, and wrote what it had of others
 
 
 def asked_for(wanted: Resources) -> Resources:
@@ -181,7 +197,7 @@ def _check_devices(devices: list[Resources] | None, recorded: Resources) -> None
         )
 
 
-def write_all(writes: list[Write], done: Done) -> None:
+def _write_all(writes: list[Write], done: Done) -> None:
     """Write all; `done` receives what was written and what was there before.
 
     Kernel: memory may not exceed memory and swap, nor a quota what its period and parent allow, so

@@ -198,3 +198,13 @@ def test_without_systemd_a_slice_is_refused(loaded: Engine) -> None:
     assert done.returncode == 125
     assert "systemd is not running here" in done.stderr
     assert loaded("ps", "-aq", check=True).stdout == ""
+
+
+@pytest.mark.host("cgroup v2")
+def test_update_tells_systemd(inside: Inside) -> None:
+    container_id = inside.run("-d", "--name", "box", "busybox", "sleep", "100", manager="systemd")
+    unit = f"pyrunc-{container_id.stdout.strip()}.scope"
+    inside("update", "--memory", "64m", "--pids-limit", "44", "box", manager="systemd")
+    shown = inside.host.unit(unit)
+
+    assert (shown["MemoryMax"], shown["TasksMax"]) == (str(64 << 20), "44")
