@@ -12,6 +12,8 @@ def tree_size(path: str) -> int:
     """
     seen: set[tuple[int, int]] = set()
     total = 0
+    if not os.path.isdir(path):
+        return total
     for _, _, files, directory_fd in os.fwalk(path, follow_symlinks=False):
         for name in files:
             try:
