@@ -47,11 +47,10 @@ def create(call: Call) -> int:
             feature="--driver",
             hint="local is the only one",
         )
-    if call.texts("opt"):
-        raise Unsupported("volume options are not supported yet", feature="--opt")
+    options = dict(each("-o, --opt", call.texts("opt"), label))
     labels = dict(each("--label", call.texts("label"), label))
     name = call.operands[0] if call.operands else ""
-    output.line(create_volume(call.engine(), name, labels))
+    output.line(create_volume(call.engine(), name, labels, options))
     return 0
 
 
@@ -191,7 +190,7 @@ CREATE = Command(
     rows=(
         ("driver", "d", VALUE, "DRIVER", "", "local, which is the only one"),
         ("label", "", LIST, "KEY[=VALUE]", "", "Attach a label"),
-        ("opt", "o", LIST, "KEY=VALUE", "", "An option of the driver"),
+        ("opt", "o", LIST, "KEY=VALUE", "", "type=none, o=bind, device=DIRECTORY"),
         _HELP,
     ),
     later=_LATER,

@@ -57,6 +57,7 @@ class BindMount(Record):
     is_anonymous: bool = False
     copy: bool = True  # an empty volume gets what the image has there
     labels: tuple[tuple[str, str], ...] = ()  # of a volume that this makes
+    options: tuple[tuple[str, str], ...] = ()  # of such a volume: type, o, device
     recursive: bool = True
     long_form: bool = False  # given by --mount
 

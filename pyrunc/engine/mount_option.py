@@ -35,7 +35,8 @@ _KEYS = {
     "tmpfs-size": "tmpfs", "tmpfs-mode": "tmpfs",
 }  # fmt: skip
 _FLAGS = ("readonly", "volume-nocopy", "bind-nonrecursive")
-_LATER = ("volume-opt", "volume-subpath")
+_LATER = ("volume-subpath",)
+_PAIRS = {"volume-label": "label:", "volume-opt": "option:"}
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 
@@ -53,7 +54,12 @@ def parse_mounts(raw_mounts: Sequence[str]) -> tuple[tuple[BindMount, ...], tupl
 
 
 def _parse(raw: str) -> BindMount | TmpfsMount:
-    fields, labels = _fields(raw)
+    fields, pairs = _fields(raw)
+    if pairs and fields.get("type", "volume") != "volume":
+        kind = fields["type"]
+        raise invalid_argument(
+            "--mount", raw, f"cannot mix 'volume-*' options with mount type '{kind}'"
+        )
     kind = fields.get("type", "volume")
     if kind in ("image", "cluster", "npipe"):
         raise Unsupported(f"--mount type={kind} is not supported yet", feature="--mount type")
@@ -71,7 +77,7 @@ def _parse(raw: str) -> BindMount | TmpfsMount:
         return _bind(fields, target)
     if kind == "tmpfs":
         return _tmpfs(fields, target)
-    return _volume(fields, target, labels)
+    return _volume(fields, target, pairs)
 
 
 def _bind(fields: Fields, target: str) -> BindMount:
@@ -99,7 +105,7 @@ def _bind(fields: Fields, target: str) -> BindMount:
     )
 
 
-def _volume(fields: Fields, target: str, labels: dict[str, str]) -> BindMount:
+def _volume(fields: Fields, target: str, pairs: Fields) -> BindMount:
     name = fields.get("source", "")
     if name:
         check_volume_name(name)
@@ -113,9 +119,15 @@ def _volume(fields: Fields, target: str, labels: dict[str, str]) -> BindMount:
         volume=name,
         is_anonymous=not name,
         copy=not _is_on(fields, "volume-nocopy"),
-        labels=tuple(labels.items()),
+        labels=_chosen(pairs, "label:"),
+        options=_chosen(pairs, "option:"),
         long_form=True,
     )
+
+
+def _chosen(pairs: Fields, prefix: str) -> tuple[tuple[str, str], ...]:
+    length = len(prefix)
+    return tuple((key[length:], value) for key, value in pairs.items() if key.startswith(prefix))
 
 
 def _tmpfs(fields: Fields, target: str) -> TmpfsMount:
@@ -137,11 +149,12 @@ def _tmpfs(fields: Fields, target: str) -> TmpfsMount:
     return TmpfsMount(target=target, options=tuple(options))
 
 
-def _fields(raw: str) -> tuple[Fields, dict[str, str]]:
+def _fields(raw: str) -> tuple[Fields, Fields]:
+    """Return what is said once, and labels and options of a volume, which may be many."""
     if not raw.strip() or "\0" in raw:
         raise invalid_argument("--mount", raw, "value is empty")
     fields: Fields = {}
-    labels: dict[str, str] = {}
+    pairs: Fields = {}
     for word in _csv(raw):
         key, equals, value = word.partition("=")
         known = _ALIASES.get(key.lower(), key.lower())
@@ -155,14 +168,14 @@ def _fields(raw: str) -> tuple[Fields, dict[str, str]]:
             raise invalid_argument("--mount", raw, f"invalid option '{key[:64]}': whitespace")
         if known in _LATER:
             raise Unsupported(f"--mount {known} is not supported yet", feature=f"--mount {known}")
-        if known == "volume-label":
+        if known in _PAIRS:
             name, _, text = value.partition("=")
-            labels[name] = text
+            pairs[_PAIRS[known] + name] = text
             continue
         if known in _FLAGS:
             _check_boolean(raw, known, value if equals else "true")
         fields[known] = value if equals else "true"
-    return fields, labels
+    return fields, pairs
 
 
 def _csv(raw: str) -> list[str]:

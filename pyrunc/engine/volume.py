@@ -6,6 +6,7 @@ from ..errors import InUse, NotFound
 from ..oci.record import Record
 from ..storage import volumes
 from ..storage.disk_usage import tree_size
+from . import volume_options
 from .inspect import timestamp
 from .mount_grammar import check_volume_name
 from .repair import repair
@@ -30,15 +31,21 @@ class VolumeSummary(Record):
     size_bytes: int | None = None
 
 
-def create_volume(engine: Engine, name: str, labels: dict[str, str]) -> str:
+def create_volume(
+    engine: Engine, name: str, labels: dict[str, str], options: dict[str, str]
+) -> str:
     """Make a volume, or find that of this name; return its name.
 
-    Raises: InvalidInput for a bad name.
+    Raises: InvalidInput for a bad name or option; AlreadyExists for other options than it has.
     """
     if name:
         check_volume_name(name)
     wanted = volumes.Volume(
-        name=name or volumes.new_name(), created_ns=0, labels=labels, is_anonymous=not name
+        name=name or volumes.new_name(),
+        created_ns=0,
+        labels=labels,
+        is_anonymous=not name,
+        options=volume_options.checked(options),
     )
     volume, _ = volumes.create(engine.database(), engine.paths, wanted)
     return volume.name
@@ -55,7 +62,7 @@ def list_volumes(engine: Engine, *, with_size: bool = False) -> list[VolumeSumma
             created_ns=volume.created_ns,
             labels=volume.labels,
             is_anonymous=volume.is_anonymous,
-            mountpoint=volumes.data_path(engine.paths, volume.name),
+            mountpoint=volumes.source_path(engine.paths, volume),
             users=tuple(volumes.users(connection, volume.name)),
             size_bytes=tree_size(volumes.data_path(engine.paths, volume.name))
             if with_size
@@ -72,7 +79,7 @@ def inspect_volume(engine: Engine, name: str) -> dict[str, Any]:
         "CreatedAt": timestamp(volume.created_ns),
         "Driver": volumes.LOCAL,
         "Labels": volume.labels or None,
-        "Mountpoint": volumes.data_path(engine.paths, name),
+        "Mountpoint": volumes.source_path(engine.paths, volume),
         "Name": name,
         "Options": volume.options or None,
         "Scope": "local",

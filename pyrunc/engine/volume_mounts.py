@@ -12,7 +12,7 @@ import os
 from ..errors import InvalidInput
 from ..kernel import syscalls
 from ..storage import containers, volumes
-from . import stored_options
+from . import stored_options, volume_options
 from .mount_grammar import BindMount, container_path
 
 TYPE_CHECKING = False
@@ -92,12 +92,18 @@ def _made(container: Container, mount: BindMount) -> BindMount:
         created_ns=0,
         is_anonymous=mount.is_anonymous,
         labels=dict(mount.labels),
+        options=volume_options.checked(dict(mount.options)),
     )
     while True:
         volume, _ = volumes.create(connection, engine.paths, wanted)
         if _use(container, volume, mount):
             break
-    return mount.replace(volume=name, source=volumes.data_path(engine.paths, name))
+    return mount.replace(
+        volume=name,
+        source=volumes.source_path(engine.paths, volume),
+        read_only=mount.read_only or volumes.is_read_only(volume),
+        copy=mount.copy and not volume.options,  # what the host has there is its own
+    )
 
 
 def _use(container: Container, volume: Volume, mount: BindMount) -> bool:

@@ -60,6 +60,16 @@ def data_path(paths: Paths, name: str) -> str:
     return f"{paths.volumes()}/{name}/_data"
 
 
+def source_path(paths: Paths, volume: Volume) -> str:
+    """Return the directory that is mounted: the volume's own, or the one that its options bind."""
+    return volume.options.get("device") or data_path(paths, volume.name)
+
+
+def is_read_only(volume: Volume) -> bool:
+    """Tell whether the volume's options let nobody write."""
+    return "ro" in volume.options.get("o", "").split(",")
+
+
 def new_name() -> str:
     """Return a name for an anonymous volume: 64 hexadecimal digits, random."""
     return os.urandom(32).hex()

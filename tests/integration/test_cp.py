@@ -427,6 +427,28 @@ def test_hostile_tar_is_refused_whole(shared: Engine, canary: Path) -> None:
     shared("rm", "victim", check=True)
 
 
+def test_killed_copy_leaves_nothing(shared: Engine) -> None:
+    shared("create", "--name", "hit", "--network", "none", "busybox", "true", check=True)
+    process = subprocess.Popen(
+        shared.argv("cp", "-", "hit:/tmp"), stdin=subprocess.PIPE, env=shared.environment
+    )
+    assert process.stdin is not None
+    while not list((shared.root / "tmp").glob("*/incoming/tree")):
+        assert process.poll() is None  # it comes to read the archive, which never comes
+    process.kill()
+    process.wait()
+    process.stdin.close()
+
+    assert (
+        shared("ps", "-a", "--filter", "name=hit", "--format", "{{.Status}}").stdout == "Created\n"
+    )
+    assert list((shared.root / "tmp").iterdir()) == []
+    assert list((shared.runroot / "containers").glob("*/*")) == []
+    assert str(shared.root) not in Path("/proc/self/mountinfo").read_text()
+    shared("start", "-a", "hit", check=True)
+    shared("rm", "hit", check=True)
+
+
 def test_stopped_container_can_t_start_while_it_is_copied(shared: Engine, here: Path) -> None:
     shared("create", "--name", "late", "--network", "none", "busybox", "cat", "/tmp/x", check=True)
     read_fd, write_fd = os.pipe()

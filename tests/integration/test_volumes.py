@@ -276,6 +276,41 @@ def test_volume_commands(pyrunc: Engine) -> None:
     assert names(pyrunc) == {"used"}
 
 
+def test_volume_that_binds_a_directory(pyrunc: Engine, directory: Path) -> None:
+    words = ["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={directory}"]
+    pyrunc(*words, "bound", check=True)
+    run(pyrunc, "--rm", "-v", "bound:/data", image=IMAGE, script="touch /data/x").check_returncode()
+    option = (
+        f"dst=/x,src=again,volume-opt=type=none,volume-opt=o=bind,volume-opt=device={directory}"
+    )
+    done = run(pyrunc, "--rm", "--mount", option, script="ls /x")
+
+    assert (done.stdout, os.listdir(directory)) == ("x\n", ["x"])
+    assert pyrunc.json("volume", "inspect", "bound")[0]["Options"]["device"] == str(directory)
+    assert "already exists with other options" in pyrunc(*words[:-1], "device=/x", "bound").stderr
+    pyrunc("volume", "rm", "bound", "again", check=True)
+    assert os.listdir(directory) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "x=y"], 'invalid option: "x"'),
+        (["-o", "type=none"], 'missing required option: "device"'),
+        (["-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=1.2.3.4"], 'type "nfs" are not sup'),
+        (["-o", "type=none", "-o", "device=x", "-o", "o=bind"], "must be an absolute path"),
+        (["-d", "flocker"], 'volume driver "flocker" is not supported yet'),
+        (["--scope", "single"], "--scope is not supported yet"),
+        (["bad/name"], "includes invalid characters for a local volume name"),
+    ],
+)
+def test_volume_that_can_t_be_made(pyrunc: Engine, words: list[str], message: str) -> None:
+    done = pyrunc("volume", "create", *words)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+
+
 def test_missing_volume(pyrunc: Engine) -> None:
     done = pyrunc("volume", "inspect", "nope")
     assert (done.returncode, done.stdout) == (1, "[]\n")
