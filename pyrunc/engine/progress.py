@@ -84,6 +84,11 @@ class Progress:
         return f"{text}  {size(int(rate))}/s  {_clock((total - done) / rate)}"
 
 
+def short(digest: str) -> str:
+    """Return the twelve digits that stand for a layer in a line."""
+    return digest.partition(":")[2][:12]
+
+
 def size(count: int) -> str:
     """Return "3.402MB", as docker words bytes: units of 1000, four digits."""
     value, unit = float(count), "B"

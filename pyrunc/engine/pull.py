@@ -28,7 +28,7 @@ from ..storage.layers import Incoming, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
 from .image_events import image_event
-from .progress import Progress
+from .progress import Progress, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,11 +269,6 @@ def _descriptor(image: RemoteImage) -> dict[str, object]:
 
 
 # -- names -------------------------------------------------------------------------------------
-
-
-def short(digest: str) -> str:
-    """Return the twelve digits that stand for a layer in a line."""
-    return digest.partition(":")[2][:12]
 
 
 def _without_tag(reference: Reference) -> Reference:

@@ -23,7 +23,8 @@ from ..storage import content, images
 from ..storage.lease import Lease
 from ..storage.workspace import Workspace
 from .image_events import image_event
-from .progress import Progress
+from .progress import Progress, short
+from .push_form import pushable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,13 +85,16 @@ def push_all_tags(paths: Paths, word: str, access: Access, progress: Progress) -
 
 def _push_tag(paths: Paths, reference: Reference, access: Access, progress: Progress) -> Pushed:
     image = _find(paths, reference)
+    for diff_id in dict.fromkeys(reversed(image.diff_ids)):
+        progress.state(short(diff_id), "Preparing")
     try:
+        image = pushable(paths, image)
         raw = content.read_blob(paths, image.manifest_digest)
     except FileNotFoundError as error:
         raise NotFound(
-            f"cannot push {reference.familiar()}: its manifest is not in the store",
-            kind="manifest",
-            name=image.manifest_digest,
+            f"cannot push {reference.familiar()}: a part of it is not in the store",
+            kind="blob",
+            name=os.path.basename(str(error.filename)),
             hint="pull or load the image again",
         ) from error
     subject = f"manifest {image.manifest_digest}"
@@ -101,9 +105,6 @@ def _push_tag(paths: Paths, reference: Reference, access: Access, progress: Prog
         # A removal beside this push takes the name away, and not what is on its way.
         Lease(paths, workspace).keep(blobs=images.blobs_of(paths, image))
         jobs = _jobs(paths, reference, image, manifest)
-        for job in reversed(jobs):
-            if job.key:
-                progress.state(job.key, "Preparing")
         _run(jobs, uploader, access, progress)
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     media_type = str(document.load_object(raw, subject).get("mediaType") or _type_of(paths, image))
@@ -143,7 +144,7 @@ def _jobs(paths: Paths, reference: Reference, image: ImageRecord, manifest: Mani
             notes=f"{_notes(paths)}/{where}",
         )
         mounts = tuple(beside.get(digest, ()))[:_MOUNTS]
-        key = diff_id.partition(":")[2][:12]
+        key = short(diff_id)
         jobs.setdefault(digest, _Job(blob=blob, key=key, mounts=mounts))
     return list(jobs.values())
 

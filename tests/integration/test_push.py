@@ -271,3 +271,28 @@ def test_names_that_are_not_there_and_quiet_and_all_tags(pyrunc: Engine) -> None
         said = [line for line in everything.stdout.splitlines() if "digest:" in line]
         assert [line.partition(":")[0] for line in said] == ["1", "2"]
         assert json.loads(double.manifests["to/there:2"][1])["schemaVersion"] == 2
+
+
+def test_plain_layers_of_an_archive_go_out_compressed_and_stay_so(
+    loaded: Engine, directory: Path
+) -> None:
+    with running_double() as double:
+        name = f"{double.host}/box:1"
+        loaded("tag", "busybox", name, check=True)
+        before = loaded.json("image", "inspect", name)[0]
+
+        first = loaded("push", name, check=True)
+        second = loaded("push", name, check=True)
+        after = loaded.json("image", "inspect", name)[0]
+        again = loaded("run", "--rm", "--network", "none", name, "echo", "runs", check=True)
+
+        manifest = json.loads(double.manifests["box:1"][1])
+        (layer,) = manifest["layers"]
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip"
+        assert double.blobs[layer["digest"]].startswith(b"\x1f\x8b")
+        assert first.stdout.splitlines()[-1] == second.stdout.splitlines()[-1]
+        assert before["Id"] == after["Id"]
+        assert again.stdout == "runs\n"
+        assert loaded("system", "check").returncode == 0
+        assert loaded.json("inspect", "busybox")[0]["Id"] == after["Id"]
+        assert len(double.asked("PUT", "/manifests/")) == 2
