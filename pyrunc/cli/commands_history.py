@@ -31,8 +31,11 @@ _MISSING = "<missing>"
 def history(call: Call) -> int:
     """Show how an image came about, newest first."""
     from ..engine.history import history as read_history
+    from ..engine.images import check_platform, find_image
 
-    lines = read_history(call.engine().paths, call.operands[0])
+    paths, word = call.engine().paths, call.operands[0]
+    check_platform(find_image(paths, word), call.text("platform"))
+    lines = read_history(paths, word)
     full = call.is_on("no-trunc")
     if call.is_on("quiet") and not call.text("format"):
         output.text("".join(f"{_identity(line, full)}\n" for line in lines))
@@ -62,9 +65,9 @@ def _row(line: HistoryLine, *, full: bool, human: bool) -> dict[str, Value]:
         "ID": _identity(line, full),
         "CreatedSince": ago if human else stamp,
         "CreatedAt": stamp,
-        "CreatedBy": created_by,
+        "CreatedBy": output.printable(created_by),
         "Size": image_table.size(line.size_bytes) if human else str(line.size_bytes),
-        "Comment": line.comment,
+        "Comment": output.printable(line.comment),
     }
 
 
@@ -75,6 +78,7 @@ HISTORY = Command(
         ("format", "", VALUE, "FORMAT", "", '"table", "table TEMPLATE", "json" or a template'),
         ("human", "H", FLAG, "", "", "Sizes and dates for people (default true)"),
         ("no-trunc", "", FLAG, "", "", "Whole IDs and commands"),
+        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
         ("quiet", "q", FLAG, "", "", "IDs only"),
         _HELP,
     ),

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
 
 
+def inspect(call: Call) -> int:
+    """Show images, with --platform only if they are for that one."""
+    from ..engine.images import check_platform, find_image
+
+    if platform := call.text("platform"):
+        paths = call.engine().paths
+        for word in call.operands:
+            check_platform(find_image(paths, word), platform)
+    return inspect_image(call)
+
+
 def save(call: Call) -> int:
     """Write images into an archive, a layout, or stdout."""
     from ..engine.save import STDOUT, parse_target
@@ -79,9 +90,12 @@ def load(call: Call) -> int:
 
 IMAGE_INSPECT = Command(
     "inspect",
-    inspect_image,
-    rows=(("format", "f", VALUE, "TEMPLATE", "", '"json", or a Go template'), _HELP),
-    later={"platform": ("", VALUE)},
+    inspect,
+    rows=(
+        ("format", "f", VALUE, "TEMPLATE", "", '"json", or a Go template'),
+        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
+        _HELP,
+    ),
     usage="IMAGE [IMAGE...]",
     counts=(1, UNLIMITED),
     about="Show all that is known about images, as JSON.",

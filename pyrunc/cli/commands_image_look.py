@@ -96,7 +96,7 @@ def _row(cost: LayerCost, full: bool) -> dict[str, Value]:
         words = words[: _WORDS_LIMIT - 1] + "…"
     return {
         "Layer": str(cost.layer + 1),
-        "CreatedBy": words or "<missing>",
+        "CreatedBy": output.printable(words) or "<missing>",
         "Size": image_table.size(cost.size_bytes),
         "Wasted": image_table.size(cost.wasted_bytes),
         "SizeBytes": cost.size_bytes,

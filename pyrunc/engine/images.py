@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..errors import NotFound
+from ..oci.platform import Platform, parse_platform, rank
 from ..oci.reference import parse_full, parse_reference
 from ..storage import images, overlay
 from .image_events import image_event
@@ -25,6 +27,20 @@ def list_images(paths: Paths) -> list[ImageRecord]:
 def find_image(paths: Paths, word: str) -> ImageRecord:
     """Return the image that a name or an ID means.  Raises: NotFound, InvalidInput."""
     return images.resolve(paths, word)
+
+
+def check_platform(image: ImageRecord, platform: str) -> None:
+    """See that an image is for a platform; "" takes any.  Raises: NotFound, InvalidInput."""
+    if not platform:
+        return
+    own = Platform(os=image.os, architecture=image.architecture, variant=image.variant)
+    if rank(own, parse_platform(platform)) is None:
+        raise NotFound(
+            f"image {image.names[0] if image.names else image.id} was found but does not match the"
+            f" specified platform: wanted {platform}, actual: {own}",
+            kind="image",
+            name=image.id,
+        )
 
 
 def tag_image(engine: Engine, word: str, name: str) -> None:

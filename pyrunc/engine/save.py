@@ -9,7 +9,6 @@ from ..errors import InvalidInput, KernelError, NotFound
 from ..image.archive_writer import SavedImage, write_archive, write_directory, write_layout
 from ..oci import document
 from ..oci.digest import is_hex
-from ..oci.platform import Platform, parse_platform, rank
 from ..oci.reference import parse_full, parse_reference
 from ..oci.transports import (
     DIRECTORY,
@@ -23,6 +22,7 @@ from ..storage import content, images
 from ..storage.lease import Lease
 from ..storage.workspace import Workspace
 from .image_events import image_events
+from .images import check_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _choose(
             found[image.id] = image
             names.setdefault(image.id, []).extend(_typed_name(image, word))
     for image in found.values():
-        _check_platform(image, platform)
+        check_platform(image, platform)
     return [(image, tuple(dict.fromkeys(names[key]))) for key, image in found.items()]
 
 
@@ -127,19 +127,6 @@ def _typed_name(image: ImageRecord, word: str) -> list[str]:
 
 def _is_whole_id(word: str) -> bool:
     return word.startswith("sha256:") or (len(word) == 64 and is_hex(word))
-
-
-def _check_platform(image: ImageRecord, platform: str) -> None:
-    if not platform:
-        return
-    own = Platform(os=image.os, architecture=image.architecture, variant=image.variant)
-    if rank(own, parse_platform(platform)) is None:
-        raise NotFound(
-            f"image {image.names[0] if image.names else image.id} was found but does not match the"
-            f" specified platform: wanted {platform}, actual: {own}",
-            kind="image",
-            name=image.id,
-        )
 
 
 def _describe(paths: Paths, image: ImageRecord, names: tuple[str, ...]) -> SavedImage:

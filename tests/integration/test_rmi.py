@@ -214,6 +214,19 @@ def test_history_and_its_forms(pyrunc: Engine) -> None:
     form = pyrunc("history", "--format", "{{.CreatedBy}}|{{.Size}}", "x:1", check=True).stdout
     assert form.splitlines()[0] == "RUN top|2kB"
     assert pyrunc("history", "nothere").returncode == 1
+    for words in (["history"], ["image", "inspect"]):
+        other = pyrunc(*words, "--platform", "linux/s390x", "x:1")
+        assert other.returncode == 1
+        assert "does not match the specified platform" in other.stderr
+
+
+def test_history_sends_no_escape_sequences(pyrunc: Engine) -> None:
+    step = {"created_by": "RUN \x1b]0;evil\x07", "comment": "\x9b31m"}
+    load(pyrunc, "x:1", BASE, history=[step])
+    for words in (["history", "x:1"], ["history", "--format", "{{.CreatedBy}}{{.Comment}}", "x:1"]):
+        said = pyrunc(*words, check=True).stdout
+        assert "evil" in said
+        assert not set("\x1b\x07\x9b") & set(said)
 
 
 def test_images_filters_and_tree(pyrunc: Engine) -> None:
