@@ -64,6 +64,7 @@ static step_function *const step_functions[STEP_KINDS] = {
     [STEP_FIND_COMMAND] = step_find_command,
     [STEP_SET_LISTEN_PID] = step_set_listen_pid,
     [STEP_AWAIT_START] = step_await_start,
+    [STEP_HOLD] = step_hold,
     [STEP_LET_GO] = step_let_go,
     [STEP_SET_NO_NEW_PRIVILEGES] = step_set_no_new_privileges,
     [STEP_DROP_BOUNDING] = step_drop_bounding,

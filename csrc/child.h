@@ -106,7 +106,7 @@ step_function step_set_hostname, step_set_domainname, step_set_sysctl, step_set_
     step_change_directory;
 step_function step_set_no_new_privileges, step_drop_bounding, step_set_user, step_set_capabilities,
     step_install_seccomp;
-step_function step_find_command, step_set_listen_pid, step_await_start, step_let_go,
+step_function step_find_command, step_set_listen_pid, step_await_start, step_hold, step_let_go,
     step_start_init, step_close_descriptors, step_execute;
 
 #endif

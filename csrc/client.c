@@ -74,7 +74,7 @@ static int send_with_descriptor(int socket_fd, void *packet, size_t size, int fd
 int send_started_to(const struct launch *launch, int socket_fd)
 {
     struct started_packet packet = {
-        .type = PACKET_STARTED,
+        .type = launch->is_held ? PACKET_HELD : PACKET_STARTED,
         .pid = launch->pid,
         .start_time = launch->start_time,
         .started_ns = launch->started_ns,

@@ -37,7 +37,7 @@ static struct {
 void open_attach_socket(struct launch *launch)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (launch->plan->run_dir == 0 || launch->plan->mode != MODE_MONITOR)
+    if (launch->attach_fd >= 0 || launch->plan->run_dir == 0 || launch->plan->mode != MODE_MONITOR)
         return;
     int directory_fd =
         open(plan_string(launch->plan, launch->plan->run_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);

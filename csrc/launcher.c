@@ -327,6 +327,19 @@ static int receive_from_child(struct launch *launch)
     return text[0];
 }
 
+/* It is there, as whoever looks around will see it, and as one that runs to all others. */
+static void report_start(struct launch *launch)
+{
+    launch->started_ns = clock_ns(CLOCK_REALTIME);
+    open_attach_socket(launch);
+    write_state(launch);
+    if (launch->plan->options & LAUNCH_TRACE)
+        send_trace(launch);
+    send_started(launch);
+    if (launch->plan->options & LAUNCH_DETACHED)
+        client_lost(launch);
+}
+
 /* Wait until the child executes its command, waits to be started, or is gone. */
 static int await_child(struct launch *launch)
 {
@@ -343,6 +356,10 @@ static int await_child(struct launch *launch)
             int said = receive_from_child(launch);
             if (said == 0 || said == 'A')
                 return said;
+            if (said == 'H') {
+                launch->is_held = true;
+                report_start(launch);
+            }
         } else if (ready > 0 && ends[1].revents) {
             abandon(launch);
         } else if (ready > 0 && ends[2].revents) {
@@ -360,8 +377,11 @@ static void check_child(struct launch *launch)
     struct step_record *record = &launch->progress->records[index];
     bool has_executed = launch->plan->steps[index].kind == STEP_EXECUTE && record->start_ns != 0 &&
                         record->error == 0;
+    if (!has_executed && launch->is_held)
+        monitor(launch); /* that it was there has been told: this is its end */
     if (!has_executed)
         blame_child(launch);
+    launch->is_held = false;
     record->end_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
@@ -378,16 +398,6 @@ static _Noreturn void leave_created(struct launch *launch)
     if (write(launch->sync_fd, "a", 1) != 1)
         _exit(EXIT_FAILED);
     _exit(0);
-}
-
-static void report_start(struct launch *launch)
-{
-    launch->started_ns = clock_ns(CLOCK_REALTIME);
-    open_attach_socket(launch);
-    write_state(launch);
-    if (launch->plan->options & LAUNCH_TRACE)
-        send_trace(launch);
-    send_started(launch);
 }
 
 int main(void)
@@ -419,7 +429,5 @@ int main(void)
     bool follows = launch.plan->options & LAUNCH_FOLLOW;
     if (launch.plan->mode == MODE_DETACH || (follows && launch.client_fd < 0))
         _exit(0);
-    if (launch.plan->options & LAUNCH_DETACHED)
-        client_lost(&launch);
     monitor(&launch);
 }

@@ -98,6 +98,7 @@ enum step_kind {
     STEP_FIND_COMMAND,
     STEP_SET_LISTEN_PID,
     STEP_AWAIT_START,
+    STEP_HOLD,
     STEP_LET_GO,
     /* child: privileges, last */
     STEP_SET_NO_NEW_PRIVILEGES,
@@ -234,6 +235,7 @@ enum packet_type {
     /* launcher to client */
     PACKET_STEP = 'T',        /* struct step_packet */
     PACKET_STARTED = 'S',     /* struct started_packet, with a pidfd as SCM_RIGHTS */
+    PACKET_HELD = 'Y',        /* the same, before the last steps: they wait for `start` */
     PACKET_STDOUT = '1',      /* bytes */
     PACKET_STDERR = '2',      /* bytes */
     PACKET_EXIT = 'X',        /* struct exit_packet */

@@ -28,6 +28,7 @@ struct launch {
     int stdout_fd;
     int stderr_fd;
     int master_fd;        /* of the container's terminal */
+    bool is_held;         /* it waits before its last steps (run --hold) */
     uint32_t traced;      /* records before this index were sent */
     uint64_t start_time;  /* of the child, in clock ticks since boot */
     uint64_t started_ns;  /* CLOCK_REALTIME */

@@ -74,12 +74,12 @@ int write_state(const struct launch *launch)
     if (plan->state_prefix_size == 0 || plan->run_dir == 0)
         return 0;
     pid_t self = getpid();
-    int length = snprintf(text, sizeof text,
-                          ",\"pid\":%d,\"pid_start_time\":%" PRIu64
-                          ",\"monitor_pid\":%d,\"monitor_start_time\":%" PRIu64
-                          ",\"started_ns\":%" PRIu64 "}\n",
-                          launch->pid, process_start_time(launch->pid), self,
-                          process_start_time(self), launch->started_ns);
+    int length = snprintf(
+        text, sizeof text,
+        ",\"pid\":%d,\"pid_start_time\":%" PRIu64
+        ",\"monitor_pid\":%d,\"monitor_start_time\":%" PRIu64 ",\"started_ns\":%" PRIu64 "%s}\n",
+        launch->pid, process_start_time(launch->pid), self, process_start_time(self),
+        launch->started_ns, launch->is_held ? ",\"held\":true" : "");
     const struct iovec parts[2] = {
         {.iov_base = (char *)(uintptr_t)plan_string(plan, plan->state_prefix),
          .iov_len = plan->state_prefix_size},

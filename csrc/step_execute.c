@@ -152,12 +152,36 @@ static void heed_signals(void)
         syscall(SYS_rt_sigaction, heeded[i], &action, NULL, sizeof action.mask);
 }
 
+/* Wait for a byte in the FIFO, whoever writes it. */
+static int await_byte(int fifo_fd)
+{
+    struct pollfd fifo = {.fd = fifo_fd, .events = POLLIN};
+    char byte;
+    int result;
+    do {
+        result = sys_result(syscall(SYS_ppoll, &fifo, 1, NULL, NULL, 8));
+        if (result > 0)
+            result = sys_result(syscall(SYS_read, fifo_fd, &byte, 1));
+    } while (result == -EINTR || result == -EAGAIN);
+    return result < 0 ? result : result == 1 ? 0 : -EPIPE;
+}
+
+/* run --hold: say that all but the last steps is done, and wait to be let on, for somebody to look
+ * around meanwhile.  The launcher stays, and its death is still this process's. */
+int step_hold(struct child *child, const struct step *step)
+{
+    child->is_created = true;
+    heed_signals();
+    close_unneeded(child);
+    int result = sys_write_once(child->sync_fd, "H", 1);
+    return result < 0 ? result : await_byte(step->fd);
+}
+
 /* Say that all is ready, let go of the launcher, and wait for `start` to write a byte.
  *
  * The launcher answers before it leaves; if it died instead, so does this process. */
 int step_await_start(struct child *child, const struct step *step)
 {
-    struct pollfd fifo = {.fd = step->fd, .events = POLLIN};
     char byte = 'A';
     int result = sys_prctl(PR_SET_PDEATHSIG, 0, 0, 0);
     child->is_tied = false;
@@ -171,12 +195,7 @@ int step_await_start(struct child *child, const struct step *step)
     if (syscall(SYS_read, child->sync_fd, &byte, 1) != 1)
         return -EPIPE;
     sys_close(child->sync_fd);
-    do {
-        result = sys_result(syscall(SYS_ppoll, &fifo, 1, NULL, NULL, 8));
-        if (result > 0)
-            result = sys_result(syscall(SYS_read, step->fd, &byte, 1));
-    } while (result == -EINTR || result == -EAGAIN);
-    return result < 0 ? result : result == 1 ? 0 : -EPIPE;
+    return await_byte(step->fd);
 }
 
 /* The descriptors to keep are the plan's last ones; they become 3, 4 … and everything behind them

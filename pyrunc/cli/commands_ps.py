@@ -157,7 +157,8 @@ def status_text(summary: ContainerSummary) -> str:
     """
     code = 0 if summary.exit_code is None else summary.exit_code
     if summary.is_running():
-        mark = " (Paused)" if summary.state == "paused" else _health_mark(summary.health)
+        marks = {"paused": " (Paused)", "held": " (Held)"}
+        mark = marks.get(summary.state) or _health_mark(summary.health)
         return f"Up {units.since(summary.started_ns or summary.created_ns)}{mark}"
     ended = summary.finished_ns or summary.created_ns
     if summary.state == "restarting":

@@ -22,6 +22,9 @@ _FORMAT: Row = (
 )  # fmt: skip
 
 
+_OF_RUN_ALONE = ("detach", "detach-keys", "sig-proxy", "hold", "trace")
+
+
 def run(call: Call) -> int:
     """Run a container, attached or not."""
     _refuse_dash(call)
@@ -87,9 +90,7 @@ RUN = Command(
 CREATE = Command(
     "create",
     create,
-    rows=tuple(
-        row for row in RUN_ROWS if row[0] not in ("detach", "detach-keys", "sig-proxy", "trace")
-    ),
+    rows=tuple(row for row in RUN_ROWS if row[0] not in _OF_RUN_ALONE),
     usage="IMAGE [COMMAND] [ARG...]",
     counts=(1, UNLIMITED),
     about="Create a container, print its ID, and leave it to `pyrunc start`.\n\n"

@@ -83,7 +83,7 @@ def running_containers(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete those that run or are paused."""
-    return _containers(ctx, incomplete, ("running", "paused", "restarting"))
+    return _containers(ctx, incomplete, ("running", "paused", "held", "restarting"))
 
 
 def paused_containers(

@@ -76,6 +76,7 @@ RUN: tuple[Row, ...] = (
         "Container",
         "Print each step as it happens, to stderr or FILE",
     ),
+    ("hold", "", FLAG, "", "Container", "Stop right before the command, until pyrunc start"),
     ("entrypoint", "", VALUE, "COMMAND", "Process", "Replace the image's ENTRYPOINT and CMD"),
     ("env", "e", LIST, "KEY[=VALUE]", "Process", "Set a variable; without a value: your own"),
     ("env-file", "", LIST, "FILE", "Process", "Read variables from a file, one KEY=VALUE a line"),

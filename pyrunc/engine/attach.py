@@ -12,7 +12,7 @@ import os
 from ..errors import InvalidState, PyruncError
 from ..kernel import launcher
 from ..storage import containers
-from . import container_status, journal
+from . import container_status, hold, journal
 from .await_end import await_end
 from .terminal import users_size
 from .wait import Attachment, MonitorDied, SignalPipe, attach
@@ -30,17 +30,23 @@ _GONE = (FileNotFoundError, ConnectionRefusedError, ConnectionResetError)
 
 
 def attach_container(
-    engine: Engine, name: str, wanted: Attachment, *, tell: Callable[[str], object]
+    engine: Engine,
+    name: str,
+    wanted: Attachment,
+    *,
+    tell: Callable[[str], object],
+    releases: bool = False,
 ) -> int | None:
     """Attach to a running container; return its exit code, or None once the user has left it.
 
     What the container has is added to what is wanted: whether it has a terminal, and an input.
+    With `releases`, one that is held goes on once we are there.
     Raises: NotFound; InvalidState for one that does not run, with docker's words; PyruncError if
     stdin is no terminal and the container has one.
     """
     connection = engine.database()
     row = containers.find(connection, name)
-    _refuse_state(engine, row)
+    _refuse_state(engine, row, releases=releases)
     has_terminal = bool(row.document.get("terminal"))
     if has_terminal and wanted.interactive and not os.isatty(0):
         raise PyruncError(
@@ -60,11 +66,14 @@ def attach_container(
     return code
 
 
-def _refuse_state(engine: Engine, row: ContainerRow) -> None:
+def _refuse_state(engine: Engine, row: ContainerRow, *, releases: bool) -> None:
     state = container_status.status(engine, row)
-    if state == containers.RUNNING:
+    if state == containers.RUNNING or (state == container_status.HELD and releases):
         return
-    what = "paused container, unpause it" if state == container_status.PAUSED else ""
+    what = {
+        container_status.PAUSED: "paused container, unpause it",
+        container_status.HELD: "held container, start it",
+    }.get(state)
     raise InvalidState(
         f"You cannot attach to a {what or 'stopped container, start it'} first",
         state=state,
@@ -90,6 +99,8 @@ def _follow(
             return _recorded(engine, row, _no_answer(row), error)
         try:
             _show_size(launch, wanted)
+            if container_status.status(engine, row) == container_status.HELD:
+                hold.release(engine, row)
             ended = attach(launch, signals, wanted, tell=tell)
         except (MonitorDied, ConnectionResetError) as error:
             return _recorded(engine, row, MonitorDied(), error)

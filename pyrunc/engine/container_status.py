@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 PAUSED = "paused"
+HELD = "held"  # before its command: run --hold
 
 
 class Condition(Record):
     """What a container is doing, and what its two files say of it."""
 
-    status: str  # created, running, paused, exited or dead
+    status: str  # created, held, running, paused, exited or dead
     state: RunState | None
     ended: ExitRecord | None
 
     def is_running(self) -> bool:
         """Tell as docker does, to whom a paused container runs, too."""
-        return self.status in (containers.RUNNING, PAUSED)
+        return self.status in (containers.RUNNING, PAUSED, HELD)
 
 
 def look(engine: Engine, row: ContainerRow) -> Condition:
@@ -32,11 +33,13 @@ def look(engine: Engine, row: ContainerRow) -> Condition:
     found = containers.status_of(engine.paths, row, state, ended)
     if found == containers.RUNNING and _is_frozen(row):
         found = PAUSED
+    elif found == containers.RUNNING and state is not None and state.held:
+        found = HELD
     return Condition(status=found, state=state, ended=ended)
 
 
 def status(engine: Engine, row: ContainerRow) -> str:
-    """Return created, running, paused, exited or dead."""
+    """Return created, held, running, paused, exited or dead."""
     return look(engine, row).status
 
 

@@ -297,6 +297,7 @@ def _compile(container: Container) -> None:
         seccomp_program=container.filter.program if container.filter else None,
         network=_network_messages(container),
         use_init=options.init,
+        hold_fifo=f"{engine.paths.run_dir(row.id)}/hold" if options.hold else "",
         terminal_rows=container.terminal_size[0],
         terminal_columns=container.terminal_size[1],
         scope_unit=scope.unit if scope else "",

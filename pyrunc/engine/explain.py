@@ -105,6 +105,7 @@ def _plan(
         seccomp_program=program,
         network=preview() if options.network == "bridge" else None,
         use_init=options.init,
+        hold_fifo=f"{engine.paths.run_dir(PLACEHOLDER_ID)}/hold" if options.hold else "",
         scope_unit=scope.unit if scope else "",
         scope_cgroup=scope.cgroup if scope else "",
     )

@@ -25,7 +25,7 @@ class ContainerSummary(Record):
     layers: tuple[str, ...]  # of its image, lowest first
     command: tuple[str, ...]
     created_ns: int
-    state: str  # created, running, paused, exited, dead
+    state: str  # created, held, running, paused, exited, dead
     exit_code: int | None
     started_ns: int | None
     finished_ns: int | None
@@ -40,7 +40,7 @@ class ContainerSummary(Record):
 
     def is_running(self) -> bool:
         """Tell as docker does, to whom a paused container runs, too."""
-        return self.state in ("running", "paused")
+        return self.state in ("running", "paused", "held")
 
 
 def list_containers(
@@ -53,7 +53,7 @@ def list_containers(
     connection = engine.database()
     repair(engine, connection)
     found = [_summary(engine, row, with_size) for row in containers.rows(connection)]
-    is_shown = ("running", "paused", "restarting")  # as docker, to whom all of these run
+    is_shown = ("running", "paused", "held", "restarting")  # as docker, to whom all of these run
     return [one for one in found if show_all or one.state in is_shown]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Filters = Mapping[str, Sequence[str]]
     ImageLayers = Callable[[str], tuple[str, tuple[str, ...]] | None]
 
-STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead", "held")
 HEALTH = ("starting", "healthy", "unhealthy", "none")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _NAME_LIMIT = 256

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..storage.containers import ContainerRow
     from .engine import Engine
 
-_RUNNING = (containers.RUNNING, container_status.PAUSED)
+_RUNNING = (containers.RUNNING, container_status.PAUSED, container_status.HELD)
 
 
 class Removed(Record):

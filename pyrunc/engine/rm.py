@@ -34,7 +34,7 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
     repair(engine, connection)
     row = containers.find(connection, name)
     status = container_status.status(engine, row)
-    is_running = status in (containers.RUNNING, container_status.PAUSED)
+    is_running = status in (containers.RUNNING, container_status.PAUSED, container_status.HELD)
     if status == containers.RESTARTING and not force:
         raise InvalidState(
             f"You cannot remove a restarting container {row.id}. Stop the container before "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .create import create
 from .ensure_image import ensure_image
 from .finish import finish
-from .start import leave, left, start
+from .start import holder, leave, left, start
 from .trace import Tracer, fault_from_environment
 from .wait import SignalPipe, attach, starters
 
@@ -41,7 +41,8 @@ def run(
     image = ensure_image(engine, options, tell)  # names   -> blobs, layers   (image/, storage/)
     with SignalPipe() as signals:
         container = create(engine, image, options, tracer)  # -> rootfs, bundle, address, plan
-        launch = start(container, tracer)  # bundle  -> plan -> process (runtime/, csrc/)
+        # bundle  -> plan -> process (runtime/, csrc/)
+        launch = start(container, tracer, holder(container, signals, tell))
         if options.detach:
             return leave(container, launch, show)  # the monitor finishes it (engine/finish.py)
         ended = attach(launch, signals, starters(options), tell=tell)  # -> exit code (csrc/)

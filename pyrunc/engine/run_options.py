@@ -56,6 +56,7 @@ class RunOptions(Record):
     gives_input: bool = True  # the command that starts it does, to an interactive one
     detach_keys: bytes = b"\x10\x11"
     sig_proxy: bool = True
+    hold: bool = False  # stop before the command, until `start`
     auto_remove: bool = False
     init: bool = False
     pull: str = "missing"  # "always", "missing", "never"
@@ -172,6 +173,7 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
         ("init", "init"),
         ("quiet", "quiet"),
         ("sig-proxy", "sig_proxy"),
+        ("hold", "hold"),
     ):
         if flag in flags:
             values[field] = flags[flag]

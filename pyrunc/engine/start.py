@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Launch, Started
+    from ..kernel.launcher import Held, Launch, Started
     from ..runtime.cgroup_systemd import ScopeDriver
     from .create import Container
     from .trace import Tracer
+    from .wait import SignalPipe
 
 
-def start(container: Container, tracer: Tracer) -> Launch:
+def start(
+    container: Container, tracer: Tracer, on_hold: Callable[[Held], object] | None = None
+) -> Launch:
     """Launch the container; return the connection to its monitor once its command runs.
+
+    With --hold, `on_hold` is called when it is held; a detached one is left so.
 
     Raises: LaunchError naming the step; CommandNotFound (127), CommandNotExecutable (126).  The
     container is taken back whole then: processes, cgroups, address, bundle, name.
@@ -38,16 +43,28 @@ def start(container: Container, tracer: Tracer) -> Launch:
     plan, row = container.plan, container.row
     scope = container.scope.unit if container.scope else ""
     container.undo.push(end_processes, plan.cgroups, scope)
+    descriptors = {"rootfs": container.rootfs_fd}
     try:
+        if container.options.hold:
+            from .hold import make_fifo
+
+            descriptors["hold"] = make_fifo(container.engine.paths.run_dir(row.id))
         with tracer.step("spawn-launcher"):
             launch = launcher.start(
                 plan,
                 _job(container, tracer),
-                {"rootfs": container.rootfs_fd},
+                descriptors,
                 lock_fd=container.lock_fd,
             )
         container.undo.push(launch.abandon)  # its death is the child's (PDEATHSIG)
         started = await_start(plan, launch, tracer, container.scope)
+        while isinstance(started, launcher.Held):
+            if on_hold is not None:
+                on_hold(started)
+            if container.options.detach:
+                container.undo.keep()
+                return launch
+            started = await_start(plan, launch, tracer, container.scope)
         if tracer.is_on:
             _trace_namespaces(started.pid, tracer)
         with tracer.step("record-start"):
@@ -62,6 +79,22 @@ def start(container: Container, tracer: Tracer) -> Launch:
         raise
     container.undo.keep()
     return launch
+
+
+def holder(
+    container: Container, signals: SignalPipe, tell: Callable[[str], object]
+) -> Callable[[Held], object] | None:
+    """Return what is done when a container is held; None for one that runs at once."""
+    if not container.options.hold:
+        return None
+    from . import hold
+
+    def on_hold(held: Held) -> None:
+        hold.announce(held, container.row.name, tell)
+        if not container.options.detach:
+            hold.end_by_signal(signals)
+
+    return on_hold
 
 
 def leave(container: Container, launch: Launch, show: Callable[[str], object]) -> int:
@@ -127,6 +160,10 @@ def await_start(
             launch.go_on()
         elif isinstance(message, launcher.Started):
             return message
+        elif isinstance(message, launcher.Exited):
+            problem = PyruncError("the container was ended while it was held")
+            problem.exit_code = message.code
+            raise problem
         elif message is None:
             break
     if failure is not None:

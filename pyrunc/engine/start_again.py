@@ -10,7 +10,7 @@ from ..storage import containers, restarts
 from ..storage.database import Transaction
 from . import journal, restarting, stored_options
 from .attach import attach_container
-from .container_status import PAUSED, status
+from .container_status import HELD, PAUSED, status
 from .create import prepare_again
 from .finish import finish
 from .repair import repair
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .create import Container
     from .engine import Engine
 
-_UP = (containers.RUNNING, PAUSED, containers.RESTARTING)
+_UP = (containers.RUNNING, PAUSED, HELD, containers.RESTARTING)
 _LOCK_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
@@ -39,6 +39,11 @@ def start_container(engine: Engine, name: str) -> None:
     Raises: NotFound; LaunchError and its kinds: all is then as it was.
     """
     row = _row(engine, name)
+    if status(engine, row) == HELD:
+        from .hold import release
+
+        release(engine, row)
+        return
     lock_fd = _lock(engine, row)
     if lock_fd is None:
         return
@@ -67,7 +72,7 @@ def start_attached(
         raise PyruncError("the input device is not a TTY")
     lock_fd = _lock(engine, row)
     if lock_fd is None:
-        return attach_container(engine, name, wanted, tell=tell) or 0
+        return attach_container(engine, name, wanted, tell=tell, releases=True) or 0
     with SignalPipe() as signals:
         container, launch = _launch(
             engine, row, lock_fd, detached=False, gives_input=wanted.interactive

@@ -25,7 +25,7 @@ _RECORDS: dict[str, Callable[..., Any]] = {
 # What is said to one command and not to the container, or has a place of its own.
 _PASSING = (
     "restart", "cidfile", "trace", "quiet", "pull", "detach", "gives_input", "detach_keys",
-    "sig_proxy", "platform",
+    "sig_proxy", "hold", "platform",
 )  # fmt: skip
 
 

@@ -127,6 +127,8 @@ KINDS: dict[str, str] = {
     # fd=FIFO, opened O_RDONLY|O_NONBLOCK by the caller: polls until it holds a byte, reads that;
     # path is its name, for explain.  pyrunc-oci create only; mode "create" ends when it is reached.
     "await-start": "wait for start",
+    # fd=FIFO as above, path its name: run --hold; the launcher is told, and stays
+    "hold": "hold",
     "let-go": "let go of the launcher",  # undoes die-with-parent; its death no longer matters
     # child: privileges, last
     "set-no-new-privileges": "set no_new_privs",
@@ -235,7 +237,15 @@ class Job(Record):
 _NAMED_BY_KIND = frozenset(
     {"map-mount", "change-root", "open-rootfs"}
     | {"create-veth", "await-link", "add-address", "add-route", "attach-rootfs", "bind-rootfs"}
-    | {"pivot-root", "move-root", "await-start", "join-namespace", "execute", "set-hostname"}
+    | {
+        "pivot-root",
+        "move-root",
+        "await-start",
+        "hold",
+        "join-namespace",
+        "execute",
+        "set-hostname",
+    }
 )
 
 

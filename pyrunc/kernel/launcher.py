@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Exited",
     "Full",
+    "Held",
     "HookFailed",
     "HooksDue",
     "Job",
@@ -88,6 +89,10 @@ class Started(Record):
     pid: int
     start_time: int  # clock ticks since boot: tells this pid from a later one
     started_ns: int  # CLOCK_REALTIME
+
+
+class Held(Started):
+    """All is made but the command: it waits for `start` (run --hold)."""
 
 
 class Listener(Record):
@@ -207,11 +212,12 @@ class Launch:
             return StepRecord(
                 index=index, errno=errno, start_ns=start_ns, end_ns=end_ns, value=value
             )
-        if kind == b"S":
+        if kind in (b"S", b"Y"):
             if ancillary:
                 self._pidfd = unpack("=i", ancillary[0][2][:4])[0]
             pid, start_time, started_ns = _STARTED.unpack(packet)
-            return Started(pid=pid, start_time=start_time, started_ns=started_ns)
+            what = Held if kind == b"Y" else Started
+            return what(pid=pid, start_time=start_time, started_ns=started_ns)
         if kind == b"N":
             (descriptor,) = unpack("=i", ancillary[0][2][:4])
             return Listener(pid=unpack("=4xi", packet)[0], descriptor=descriptor)

@@ -16,6 +16,7 @@ from .cgroup_owner import owner_steps
 from .intel_rdt import group_steps, join_steps, resctrl_group
 from .plan_context import (
     CONSOLE_DESCRIPTOR,
+    HOLD_DESCRIPTOR,
     HOOK_DESCRIPTOR,
     ROOTFS_DESCRIPTOR,
     START_DESCRIPTOR,
@@ -333,9 +334,10 @@ def _sysctl_steps(settings: dict[str, str]) -> list[Step]:
 def _descriptors(spec: dict[str, Any], context: LaunchContext) -> tuple[str, ...]:
     rootfs = () if context.rootfs else (ROOTFS_DESCRIPTOR,)
     start = (START_DESCRIPTOR,) if context.start_fifo else ()
+    hold = (HOLD_DESCRIPTOR,) if context.hold_fifo else ()
     hook = (HOOK_DESCRIPTOR,) if context.hook_fifo else ()
     console = (CONSOLE_DESCRIPTOR,) if context.has_console_socket else ()
     maps = tuple(step.fd for step in map_steps(spec))
     # close-descriptors moves the last ones to 3 and above.
     preserved = tuple(f"preserved-{n}" for n in range(context.preserved_descriptors))
-    return rootfs + start + hook + console + maps + preserved
+    return rootfs + start + hold + hook + console + maps + preserved

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 ROOTFS_DESCRIPTOR = "rootfs"
 START_DESCRIPTOR = "start"
+HOLD_DESCRIPTOR = "hold"
 CONSOLE_DESCRIPTOR = "console"
 HOOK_DESCRIPTOR = "hook"
 
@@ -33,6 +34,7 @@ class LaunchContext(Record):
     net_devices: tuple[MovedDevice, ...] = ()  # linux.netDevices, as they were found
     use_init: bool = False
     start_fifo: str = ""  # wait there before exec, behind the descriptor "start"; "" runs at once
+    hold_fifo: str = ""  # the same for run --hold, behind "hold"
     hook_fifo: bool = False  # a failing startContainer hook is told there, behind "hook"
     has_command: bool = True  # config.json has a `process`
     with_monitor: bool = True

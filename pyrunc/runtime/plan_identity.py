@@ -11,7 +11,7 @@ from _struct import pack
 
 from ..kernel import capabilities
 from ..kernel.launch_plan import Step
-from .plan_context import START_DESCRIPTOR
+from .plan_context import HOLD_DESCRIPTOR, START_DESCRIPTOR
 from .plan_hooks import hook_steps
 from .seccomp_profile import notifies
 
@@ -252,6 +252,8 @@ def _identity(process: dict[str, Any], facts: HostFacts) -> list[Step]:
 def _await_start(context: LaunchContext) -> list[Step]:
     if context.lets_go:
         return [Step(kind="let-go")]
+    if context.hold_fifo:
+        return [Step(kind="hold", path=context.hold_fifo, fd=HOLD_DESCRIPTOR)]
     if not context.start_fifo:
         return []
     return [Step(kind="await-start", path=context.start_fifo, fd=START_DESCRIPTOR)]

@@ -259,6 +259,10 @@ _KINDS: dict[str, tuple[str, str]] = {
         "everything is made; the command runs when `start` says so",
         'runtime-spec runtime.md "Lifecycle"',
     ),
+    "hold": (
+        "everything is made and nothing of the image has run yet: the moment to look around",
+        "run --hold",
+    ),
     "let-go": (
         "the process is all the container's by now: it need not die with the launcher any more",
         "PR_SET_PDEATHSIG(2const)",

@@ -59,6 +59,7 @@ class RunState(Record):
     monitor_start_time: int
     boot_id: str
     started_ns: int
+    held: bool = False  # before its command, by run --hold
 
 
 class ExitRecord(Record):
@@ -341,6 +342,7 @@ def read_state(paths: Paths, container_id: str) -> RunState | None:
             monitor_start_time=int(value["monitor_start_time"]),
             boot_id=str(value["boot_id"]),
             started_ns=int(value["started_ns"]),
+            held=bool(value.get("held", False)),
         )
     except (KeyError, TypeError, ValueError):
         return None

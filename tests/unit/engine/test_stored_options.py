@@ -44,7 +44,7 @@ def test_every_option_comes_back() -> None:
             "privileged",
             "seccomp_profile",
         ),
-        *("restart", "gives_input", "detach_keys", "sig_proxy"),
+        *("restart", "gives_input", "detach_keys", "sig_proxy", "hold"),
     }
     assert kept <= told
 

@@ -1,0 +1,102 @@
+"""How does a container stop right before its command, and go on: `run --hold`, then `start`?
+
+The plan has a step that waits for a byte in a FIFO of the run directory; meanwhile all namespaces,
+mounts, limits and addresses are there, and nothing of the image has run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from errno import ENXIO
+
+from ..errors import Interrupted, PyruncError
+from ..kernel import namespaces
+from . import journal
+from .container_status import running_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..kernel.launcher import Held
+    from ..storage.containers import ContainerRow
+    from .engine import Engine
+    from .wait import SignalPipe
+
+FIFO = "hold"
+_START_SECONDS = 10.0
+_PAUSE_SECONDS = 0.002
+_ENDING = (1, 2, 3, 15)  # HUP, INT, QUIT, TERM
+_FLAGS = {"mnt": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
+          "cgroup": "cgroup", "user": "user", "time": "time"}  # fmt: skip
+
+
+def make_fifo(run_dir: str) -> int:
+    """Make the FIFO; return the end that the step waits at, which the caller closes."""
+    path = f"{run_dir}/{FIFO}"
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def announce(held: Held, name: str, tell: Callable[[str], object]) -> None:
+    """Say how to look around, and how to go on."""
+    own = namespaces.inodes(os.getpid())
+    there = namespaces.inodes(held.pid)
+    flags = [
+        f"--{flag}"
+        for kind, flag in _FLAGS.items()
+        if kind in there and there[kind] != own.get(kind)
+    ]
+    tell(f"pyrunc: {name} is held before its command; look around, then start it:")
+    tell(f"nsenter --target {held.pid} {' '.join(flags)} sh")
+    tell(f"pyrunc start {name}")
+
+
+def end_by_signal(signals: SignalPipe) -> None:
+    """Have signals end the launch, which is taken back then, for as long as it is held."""
+
+    def look() -> None:
+        for number in signals.read():
+            if number in _ENDING:
+                raise Interrupted("interrupted while the container was held", signal=number)
+
+    signals.deliver = look
+    look()
+
+
+def release(engine: Engine, row: ContainerRow) -> None:
+    """Let a held container go on, and wait until its command runs.
+
+    Raises: PyruncError when the command can't be executed; its words are in the log.
+    """
+    path = f"{engine.paths.run_dir(row.id)}/{FIFO}"
+    try:
+        fifo_fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != ENXIO:  # the step has read its byte, or the process is gone
+            raise
+    else:
+        try:
+            os.write(fifo_fd, b"g")
+        finally:
+            os.close(fifo_fd)
+    _await_start(engine, row)
+
+
+def _await_start(engine: Engine, row: ContainerRow) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while (state := running_state(engine, row)) is not None and time.monotonic() < deadline:
+        if not state.held:
+            journal.started(engine.database(), row, state.started_ns)
+            return
+        time.sleep(_PAUSE_SECONDS)
+    from .await_end import await_end
+
+    ended = await_end(engine, row, 1.0)
+    if ended is None or ended.exit_code in (125, 126, 127):
+        raise PyruncError(
+            f"container {row.name!r} did not start",
+            subject=row.id,
+            hint=f"`pyrunc logs {row.name}` shows why",
+        )
