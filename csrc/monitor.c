@@ -50,21 +50,27 @@ static void settle(struct launch *launch)
         close_descriptors(launch);
 }
 
-/* Become the clean-up command, with the lock given up: it takes it again itself. */
-void clean_up(const struct plan *plan)
+/* Become a command of the plan's; returns if there is none, or it can't be executed. */
+void become(const struct plan *plan, struct string_list words)
 {
     enum { MAX_WORDS = 32 };
     char *argv[MAX_WORDS + 1] = {NULL};
 
-    if (plan->cleanup_argv.count == 0 || plan->cleanup_argv.count > MAX_WORDS)
+    if (words.count == 0 || words.count > MAX_WORDS)
         return;
-    for (uint32_t i = 0; i < plan->cleanup_argv.count; i++)
-        argv[i] = (char *)(uintptr_t)plan_list(plan, plan->cleanup_argv, i);
+    for (uint32_t i = 0; i < words.count; i++)
+        argv[i] = (char *)(uintptr_t)plan_list(plan, words, i);
     null_stdio();
     umask(022);
     for (int number = 1; number < 32; number++)
         signal(number, SIG_DFL);
     execve(argv[0], argv, environ);
+}
+
+/* Become the clean-up command, with the lock given up: it takes it again itself. */
+void clean_up(const struct plan *plan)
+{
+    become(plan, plan->cleanup_argv);
 }
 
 /* The rest of the output, which a client may take its time to read. */

@@ -36,6 +36,7 @@ CONTAINER: dict[str, Entry] = {
     "mount": ("commands_container", "MOUNT", "Show a container's root filesystem on the host"),
     "unmount": ("commands_container", "UNMOUNT", "Take such a view away"),
     "cleanup": ("commands_container", "CLEANUP", ""),
+    "health-check": ("commands_container", "HEALTH_CHECK", ""),
     "start-again": ("commands_container", "START_AGAIN", ""),
 }
 IMAGE: dict[str, Entry] = {

@@ -115,6 +115,13 @@ def unmount(call: Call) -> int:
     return listing.failures(call.operands, unmount_one)
 
 
+def health_check(call: Call) -> int:
+    """Check once how a container is; called by csrc/health.c."""
+    from ..engine.health import check
+
+    return check(call.engine(), call.operands[0])
+
+
 def start_again(call: Call) -> int:
     """Start a container by its restart policy; called by csrc/sleeper.c with the lock it held."""
     from ..engine.start_again import start_by_policy
@@ -190,3 +197,4 @@ UNMOUNT = Command(
 
 CLEANUP = Command("cleanup", cleanup, rows=(_HELP,), usage="ID", counts=(1, 1))
 START_AGAIN = Command("start-again", start_again, rows=(_HELP,), usage="ID FD", counts=(2, 2))
+HEALTH_CHECK = Command("health-check", health_check, rows=(_HELP,), usage="ID", counts=(1, 1))

@@ -109,6 +109,13 @@ RUN: tuple[Row, ...] = (
     ("read-only", "", FLAG, "", "File", "Mount the root filesystem read-only"),
     ("device", "", LIST, "SRC[:DST][:rwm]", "File", "Add a device of the host"),
     ("shm-size", "", VALUE, "SIZE", "File", "Size of /dev/shm (default 64m)"),
+    ("health-cmd", "", VALUE, "COMMAND", "Health", "Run by a shell in the container; 0 is healthy"),
+    ("health-interval", "", VALUE, "DURATION", "Health", "Between two checks (default 30s)"),
+    ("health-timeout", "", VALUE, "DURATION", "Health", "What takes longer fails (default 30s)"),
+    ("health-retries", "", VALUE, "NUMBER", "Health", "Failures in a row (default 3)"),
+    ("health-start-period", "", VALUE, "DURATION", "Health", "Failures do not count so long"),
+    ("health-start-interval", "", VALUE, "DURATION", "Health", "Between two in that time (5s)"),
+    ("no-healthcheck", "", FLAG, "", "Health", "Not even the image's HEALTHCHECK"),
     *LIMITS,
     ("cgroup-parent", "", VALUE, "PARENT", "Limit", "Cgroup to be made in: a path or NAME.slice"),
     ("ulimit", "", LIST, "NAME=SOFT[:HARD]", "Limit", "Resource limit, as nofile=1024:4096"),
@@ -178,14 +185,14 @@ RUN_LATER: dict[str, tuple[str, str]] = {
     "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
     "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
     "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
-    "health-cmd": ("", VALUE), "health-interval": ("", VALUE), "health-retries": ("", VALUE),
-    "health-start-interval": ("", VALUE), "health-start-period": ("", VALUE),
-    "health-timeout": ("", VALUE), "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
+
+
+    "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
     "ip": ("", VALUE), "ip6": ("", VALUE), "ipc": ("", VALUE), "isolation": ("", VALUE),
     "label-file": ("", LIST), "link": ("", LIST), "link-local-ip": ("", LIST),
     "mac-address": ("", VALUE),
     "memory-swappiness": ("", VALUE),
-    "net-alias": ("", LIST), "network-alias": ("", LIST), "no-healthcheck": ("", FLAG),
+    "net-alias": ("", LIST), "network-alias": ("", LIST),
     "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
     "publish": ("p", LIST), "publish-all": ("P", FLAG),
     "runtime": ("", VALUE),
@@ -197,7 +204,7 @@ RUN_LATER: dict[str, tuple[str, str]] = {
 # Values of those flags that ask for what happens anyway.
 RUN_ACCEPTED: dict[str, tuple[object, ...]] = {
     "cgroupns": ("", "private"), "disable-content-trust": (True, False),
-    "ipc": ("", "private"), "isolation": ("", "default"), "no-healthcheck": (False,),
+    "ipc": ("", "private"), "isolation": ("", "default"),
     "oom-kill-disable": (False,), "pid": ("",), "publish-all": (False,),
     "use-api-socket": (False,), "userns": ("",), "uts": ("",),
 }  # fmt: skip

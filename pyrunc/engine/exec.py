@@ -65,7 +65,7 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
     state = _running(engine, row)
     with SignalPipe() as signals:
         try:
-            launch = _enter(engine, row, state, options)
+            launch = enter(engine, row, state, options)
         except (PyruncError, OSError):
             _running(engine, row)  # it may have ended meanwhile: that is what to say then
             raise
@@ -109,7 +109,7 @@ def _running(engine: Engine, row: ContainerRow) -> RunState:
     return state
 
 
-def _enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions) -> Launch:
+def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions) -> Launch:
     """Compile and launch; every descriptor is the launch's own when this returns."""
     facts = probe()
     container_fd = entering.open_container(state.pid, state.pid_start_time)

@@ -15,6 +15,7 @@ from ..network import networks
 from ..oci.restart import Restarts
 from ..storage import containers, images, restarts
 from . import container_status, stored_options
+from .health import health
 from .inspect import timestamp
 from .inspect_host_config import host_config
 from .ps import sizes
@@ -86,7 +87,9 @@ def _state(engine: Engine, row: containers.ContainerRow, condition: Condition) -
     running = condition.is_running()
     last = ended or containers.any_exit(engine.paths, row.id)  # of an earlier start
     started_ns = condition.state.started_ns if condition.state else row.started_ns
+    found = health(engine, row, started_ns)
     return {
+        **({} if found is None else {"Health": found}),
         "Status": status,
         "Running": running or status == containers.RESTARTING,  # as docker says it
         "Paused": status == container_status.PAUSED,
@@ -183,8 +186,8 @@ def _config(
         config["StopSignal"] = known["stop_signal"]
     if options.stop_timeout is not None:
         config["StopTimeout"] = options.stop_timeout
-    if image and image.healthcheck:
-        config["Healthcheck"] = image.healthcheck
+    if known.get("healthcheck"):
+        config["Healthcheck"] = known["healthcheck"]
     if image and image.shell:
         config["Shell"] = list(image.shell)
     return config

@@ -63,6 +63,8 @@ def build(container: Container) -> dict[str, Any]:
         "gateway": endpoint.gateway if endpoint else "",
         "mac_address": endpoint.mac if endpoint else "",
         "init": options.init,
+        "healthcheck": _healthcheck(container),
+        "shell": list(image.shell),
         "log": _log(container),
         "privileged": options.privileged,
         "read_only": options.read_only,
@@ -100,3 +102,12 @@ def _security_options(container: Container) -> list[str]:
     options = container.options
     chosen = ["no-new-privileges"] if options.no_new_privileges else []
     return chosen + ([f"seccomp={options.seccomp}"] if options.seccomp else [])
+
+
+def _healthcheck(container: Container) -> dict[str, Any] | None:
+    given, image = container.options.health, container.image.healthcheck
+    if given is None and image is None:
+        return None
+    from .health_options import merged
+
+    return merged(given, image)

@@ -74,7 +74,7 @@ def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> C
         exit_code=ended.exit_code if ended else None,
         started_ns=state.started_ns if state else row.started_ns,
         finished_ns=ended.finished_ns if ended else None,
-        health=_health(condition),
+        health=_health(engine, row, condition),
         labels=known.get("labels", {}),
         networks=tuple(known.get("networks", ())),
         exposed_ports=tuple(known.get("exposed_ports", ())),
@@ -85,8 +85,14 @@ def _summary(engine: Engine, row: containers.ContainerRow, with_size: bool) -> C
     )
 
 
-def _health(_condition: Condition) -> str:
-    return "none"
+def _health(engine: Engine, row: containers.ContainerRow, condition: Condition) -> str:
+    if not row.document.get("healthcheck"):
+        return "none"
+    from .health import health
+
+    started_ns = condition.state.started_ns if condition.state else row.started_ns
+    found = health(engine, row, started_ns)
+    return "none" if found is None else str(found["Status"])
 
 
 def sizes(engine: Engine, row: containers.ContainerRow) -> tuple[int, int]:

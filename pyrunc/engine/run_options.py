@@ -65,6 +65,7 @@ class RunOptions(Record):
     restart: tuple[str, int] = ("no", 0)  # policy, and how often at most; 0: no limit
     stop_timeout: int | None = None  # seconds before `stop` kills; -1: never; None: the default
     stop_signal: str = ""  # as given, checked; grammar.signal_number() turns it into a number
+    health: dict[str, Any] | None = None  # as docker's Healthcheck, what was given alone
     trace: str | None = None  # None: no; "": to stderr; else a file
     log: LogOptions | None = None  # None: a json-file without limits
 
@@ -207,6 +208,10 @@ def _running(flags: RawFlags, values: dict[str, Any], _environ: Mapping[str, str
         from .restart_grammar import restart_policy
 
         values["restart"] = restart_policy(_text(flags, "restart"))
+    if any(flag.startswith("health-") or flag == "no-healthcheck" for flag in flags):
+        from . import health_options
+
+        values["health"] = health_options.from_flags(flags) or None
     if "trace" in flags:
         values["trace"] = _text(flags, "trace")
     if "log-driver" in flags or "log-opt" in flags:

@@ -126,7 +126,21 @@ def _job(container: Container, tracer: Tracer) -> Job:
         stdin_stays="stdin" not in options.attach,
         unfed=not options.gives_input,
         **_log(container),
+        **_health(container),
     )
+
+
+def _health(container: Container) -> dict[str, Any]:
+    """Return what the job says about health checks."""
+    healthcheck = container.row.document["healthcheck"]
+    if healthcheck is None:
+        return {}
+    from .health_options import is_checked, timings
+
+    if not is_checked(healthcheck):
+        return {}
+    argv = own_command(container.engine, "container", "health-check", container.row.id)
+    return {"health_argv": argv, **timings(healthcheck)}
 
 
 def _log(container: Container) -> dict[str, Any]:

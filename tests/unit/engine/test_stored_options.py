@@ -21,7 +21,8 @@ FLAGS: dict[str, object] = {
     "dns-search": ["x"], "dns-option": ["ndots:1"], "add-host": ["a:1.2.3.4"],
     "memory-reservation": "32m", "cpu-shares": "512", "cpu-rt-period": "1000",
     "cpu-rt-runtime": "500", "cpuset-mems": "0", "blkio-weight": "100",
-    "stop-timeout": "7", "stop-signal": "INT", "log-opt": ["max-size=1k", "max-file=2", "labels=a"],
+    "stop-timeout": "7", "stop-signal": "INT", "health-cmd": "x",
+    "log-opt": ["max-size=1k", "max-file=2", "labels=a"],
 }  # fmt: skip
 
 
