@@ -57,8 +57,10 @@ def stats(call: Call) -> int:
         return 0
     on_terminal = os.isatty(output.STDOUT)
     output.text(_CLEAR if on_terminal else "")
+    pause_seconds = _GLANCE_SECONDS
     while before or not names:
-        time.sleep(_REFRESH_SECONDS)
+        time.sleep(pause_seconds)
+        pause_seconds = _REFRESH_SECONDS
         now = _again(call, names, show_all)
         rows = _stats_rows(call, before, now)
         text = listing.rows_text(rows, _STATS_HEADERS, _STATS_COLUMNS, layout)

@@ -12,7 +12,7 @@ from tests.harness.engine import Engine
 NONE = ("--network", "none")
 # What docker's `container` has, and pyrunc's must have.
 DOCKERS = (
-    "attach", "commit", "create", "diff", "exec", "export", "inspect", "kill", "list", "logs",
+    "attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "list", "logs",
     "ls", "pause", "port", "prune", "ps", "remove", "rename", "restart", "rm", "run", "start",
     "stats", "stop", "top", "unpause", "update", "wait",
 )  # fmt: skip

@@ -55,9 +55,10 @@ def test_what_was_asked_for_is_what_is_shown(made: Engine) -> None:
         False,
     )
     assert (host["Memory"], host["NanoCpus"], host["CpuQuota"]) == (64 << 20, 500_000_000, 0)
-    assert (host["Binds"], host["CapAdd"]) == (["/tmp:/mnt:ro"], ["CAP_NET_ADMIN"])
+    assert (host["Binds"], host["CapAdd"]) == (["/tmp:/mnt:ro", "data:/data"], ["CAP_NET_ADMIN"])
     assert host["Ulimits"] == [{"Name": "nofile", "Hard": 2000, "Soft": 1000}]
-    assert one["Mounts"][0]["Destination"] == "/mnt"
+    bound, volume = one["Mounts"]
+    assert (bound["Destination"], bound["RW"], volume["Name"]) == ("/mnt", False, "data")
     for name in ("UpperDir", "WorkDir"):
         assert Path(one["GraphDriver"]["Data"][name]).is_dir()
     assert all(Path(path).is_dir() for path in one["GraphDriver"]["Data"]["LowerDir"].split(":"))
@@ -129,7 +130,7 @@ def test_size_is_there_when_it_is_asked_for(shared: Engine) -> None:
         (["-f", "{{.HostConfig.CapAdd}} {{.Config.Volumes}} {{len .ExecIDs}}", "two"], 0,
          "[] map[] 0\n", ""),
         (["-f", "{{json .HostConfig.CapAdd}} {{json .State.Health}}", "two"], 0, "null null\n", ""),
-        (["-f", "{{range .Mounts}}{{.Destination}}{{end}}", "one"], 0, "/mnt\n", ""),
+        (["-f", "{{range .Mounts}}{{.Destination}}{{end}}", "one"], 0, "/mnt/data\n", ""),
         (["--type", "container", "-f", "{{.Config.Image}}", "one"], 0, "busybox\n", ""),
     ],
 )  # fmt: skip
