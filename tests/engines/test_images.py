@@ -169,7 +169,7 @@ def told(run: list[str]) -> list[str]:
 def test_words_are_dockers(field: Field, archive: Path) -> None:
     """The tutorials' commands, typed to both: same words, same order, same exit code."""
     field.docker("load", "-i", archive)
-    field.docker("rmi", "busybox")
+    field.docker("rmi", "busybox", code=None)
     short = field.image_id[7:19]
     for words in (
         ["images"],
@@ -200,3 +200,33 @@ def test_words_are_dockers(field: Field, archive: Path) -> None:
         said = theirs.stderr.removeprefix("Error response from daemon: ").removeprefix("Error: ")
         last = said.strip().splitlines()[-1:] or [""]
         assert last[0].removeprefix("Error: ") in ours.stderr, words
+
+
+def test_conflicts_with_containers_are_dockers(field: Field, archive: Path) -> None:
+    field.docker("rmi", "busybox", code=None)
+    field.docker("load", "-i", archive)
+    field.pyrunc("load", "-q", "-i", archive, check=True)
+    for run in (field.docker, field.pyrunc):
+        run("create", "--network", "none", "--name", "box", "t:1")
+    short = field.image_id[7:19]
+    for words in (
+        ["rmi", "two.io/t:2"],
+        ["rmi", "t:1"],
+        ["rmi", short],
+        ["image", "prune", "-af"],
+        ["rmi", "-f", "t:1"],
+        ["images", "-q"],
+    ):
+        theirs = field.docker(*words, code=None)
+        ours = field.pyrunc(*words)
+        assert ours.returncode == theirs.returncode, (words, ours, theirs)
+        assert ours.stdout == theirs.stdout, words
+        assert _plain(theirs.stderr) in _plain(ours.stderr), words
+    for run in (field.docker, field.pyrunc):
+        run("rm", "box")
+
+
+def _plain(text: str) -> str:
+    """Return an error without its container's ID, and without who says it."""
+    text = text.strip().removeprefix("Error response from daemon: ").removeprefix("Error: ")
+    return re.sub("container [0-9a-f]{12}", "container ID", text)
