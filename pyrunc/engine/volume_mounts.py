@@ -17,7 +17,6 @@ from .mount_grammar import BindMount, container_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.volumes import Volume
     from .create import Container
     from .run_options import RunOptions
 
@@ -94,32 +93,13 @@ def _made(container: Container, mount: BindMount) -> BindMount:
         labels=dict(mount.labels),
         options=volume_options.checked(dict(mount.options)),
     )
-    while True:
-        volume, _ = volumes.create(connection, engine.paths, wanted)
-        if _use(container, volume, mount):
-            break
+    volume, _ = volumes.create(connection, engine.paths, wanted, container.row.id)
     return mount.replace(
         volume=name,
         source=volumes.source_path(engine.paths, volume),
         read_only=mount.read_only or volumes.is_read_only(volume),
         copy=mount.copy and not volume.options,  # what the host has there is its own
     )
-
-
-def _use(container: Container, volume: Volume, mount: BindMount) -> bool:
-    """Record the use; False if the volume was removed just now."""
-    from ..errors import NotFound
-
-    try:
-        volumes.use(
-            container.connection,
-            container.row.id,
-            volume.name,
-            is_anonymous=mount.is_anonymous,
-        )
-    except NotFound:
-        return False
-    return True
 
 
 def _from_others(container: Container) -> list[BindMount]:

@@ -14,6 +14,7 @@ from ..errors import AlreadyExists, InUse, KernelError, NotFound
 from ..oci import document
 from ..oci.record import Record
 from .atomic import make_directory, remove_tree
+from .database import Transaction
 from .events import VOLUME, record_event
 from .locks import locked
 
@@ -80,13 +81,37 @@ def volume_lock(paths: Paths, name: str) -> locked:
     return locked(f"{paths.locks()}/volume-{name}", passing=True)
 
 
-def create(connection: Connection, paths: Paths, volume: Volume) -> tuple[Volume, bool]:
+def create(
+    connection: Connection, paths: Paths, volume: Volume, user: str = ""
+) -> tuple[Volume, bool]:
     """Have a volume; one of that name that is there already stays as it is.
 
+    With `user`, the ID of a container, its use is recorded in the same transaction, until `let_go`:
+    a crash leaves no new volume of somebody who isn't known.
     Returns: the volume, and whether it is new.
     Raises: AlreadyExists if one is there with other options; OSError.
     """
     prepare(connection)
+    with Transaction(connection):
+        is_new = _insert(connection, volume)
+        found = find(connection, volume.name)
+        if not is_new and volume.options and found.options != volume.options:
+            raise AlreadyExists(
+                f"a volume named {volume.name} already exists with other options",
+                kind="volume",
+                name=volume.name,
+                hint="choose another name, or remove it: pyrunc volume rm",
+            )
+        if user:
+            connection.execute(
+                "INSERT OR IGNORE INTO volume_uses VALUES(?,?,?)",
+                (volume.name, user, int(volume.is_anonymous)),
+            )
+    make_data(paths, volume.name)
+    return found, is_new
+
+
+def _insert(connection: Connection, volume: Volume) -> bool:
     changed = connection.execute(
         "INSERT OR IGNORE INTO volumes(name, created_ns, is_anonymous, labels, options)"
         " VALUES(?,?,?,?,?)",
@@ -98,18 +123,9 @@ def create(connection: Connection, paths: Paths, volume: Volume) -> tuple[Volume
             document.dump(volume.options).decode(),
         ),
     ).rowcount
-    found = find(connection, volume.name)
     if changed:
         record_event(connection, VOLUME, "create", volume.name, {"driver": LOCAL})
-    if not changed and volume.options and found.options != volume.options:
-        raise AlreadyExists(
-            f"a volume named {volume.name} already exists with other options",
-            kind="volume",
-            name=volume.name,
-            hint="choose another name, or remove it: pyrunc volume rm",
-        )
-    make_data(paths, volume.name)
-    return found, bool(changed)
+    return bool(changed)
 
 
 def make_data(paths: Paths, name: str) -> str:
@@ -124,24 +140,6 @@ def make_data(paths: Paths, name: str) -> str:
     except OSError as error:
         raise KernelError("make volume", errno=error.errno or 0, subject=path) from error
     return path
-
-
-def use(connection: Connection, container_id: str, name: str, *, is_anonymous: bool) -> None:
-    """Record that a container uses a volume, from now to `let_go` or its own end.
-
-    Raises: NotFound if the volume was removed meanwhile.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        find(connection, name)
-        connection.execute(
-            "INSERT OR IGNORE INTO volume_uses VALUES(?,?,?)",
-            (name, container_id, int(is_anonymous)),
-        )
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def let_go(connection: Connection, paths: Paths, container_id: str, *, remove: bool) -> None:
