@@ -1,14 +1,15 @@
 """What may a user change in an image's config with `-c`, in a Dockerfile's words?
 
-CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, USER, VOLUME and WORKDIR, one instruction a change.
-Used by `commit` and `import`.
+CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, USER, VOLUME and WORKDIR; for `commit`
+and `import`.
 Source: docker commit(1); Dockerfile reference; docker's image config fields.
 """
 
 from __future__ import annotations
 
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput
 from ..oci import document
+from .moments import duration_ns
 from .mount_grammar import clean
 
 TYPE_CHECKING = False
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
 
+_HEALTH_FLAGS = {
+    "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
+    "start-interval": "StartInterval", "retries": "Retries",
+}  # fmt: skip
 _NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _NAME = _NAME_START | frozenset("0123456789")
 _SHELL = ["/bin/sh", "-c"]
@@ -47,9 +52,7 @@ def apply_changes(config: Config, changes: Sequence[str]) -> Config:
     return result
 
 
-def _unknown(name: str, change: str) -> InvalidInput | Unsupported:
-    if name == "HEALTHCHECK":
-        return Unsupported("-c HEALTHCHECK is not supported yet", feature="-c HEALTHCHECK")
+def _unknown(name: str, change: str) -> InvalidInput:
     return InvalidInput(
         f"{name.lower()[:64]} is not a valid change command",
         subject=change[:200],
@@ -70,6 +73,43 @@ def _env(config: Config, rest: str) -> None:
     before = _variables(config)
     values = before | dict(_pairs(rest, "ENV", before))  # one instruction, one set of variables
     config["Env"] = [f"{name}={value}" for name, value in values.items()]
+
+
+def _healthcheck(config: Config, rest: str) -> None:
+    flags: Config = {}
+    while rest.startswith("--"):
+        flag, _, rest = rest.partition(" ")
+        rest = rest.lstrip()
+        name, _, value = flag[2:].partition("=")
+        if name not in _HEALTH_FLAGS:
+            raise InvalidInput(f"unknown flag: --{name[:64]}", where="--change")
+        flags[_HEALTH_FLAGS[name]] = _retries(value) if name == "retries" else _period(name, value)
+    kind, _, command = rest.partition(" ")
+    command = command.strip()
+    if kind.upper() == "NONE":
+        if command or flags:
+            raise InvalidInput("HEALTHCHECK NONE takes no arguments", where="--change")
+        config["Healthcheck"] = {"Test": ["NONE"]}
+        return
+    if kind.upper() != "CMD":
+        raise InvalidInput(f'Unknown type "{kind[:64]}" in HEALTHCHECK (try CMD)', where="--change")
+    if not command:
+        raise InvalidInput("Missing command after HEALTHCHECK CMD", where="--change")
+    words = _exec_form(command)
+    config["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", command]} | flags
+
+
+def _period(name: str, value: str) -> int:
+    period = duration_ns(value)
+    if period is None or (period and period < 1_000_000):
+        raise InvalidInput(f'Interval "{name}" cannot be less than 1ms', where="--change")
+    return period
+
+
+def _retries(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 9):
+        raise InvalidInput(f"--retries must be at least 0 (not {value[:64]})", where="--change")
+    return int(value)
 
 
 def _label(config: Config, rest: str) -> None:
@@ -117,6 +157,7 @@ _ACTS: dict[str, Callable[[Config, str], None]] = {
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
     "ONBUILD": _on_build,
     "USER": _user,

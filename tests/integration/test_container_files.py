@@ -150,6 +150,7 @@ def test_commit_changes_the_config(shared: Engine) -> None:
     changes = [
         *("ENV X=1 Y='a b' Z=$X", "LABEL b=2", "EXPOSE 80 53/udp", "USER nobody"),
         *('VOLUME ["/v1"]', "VOLUME /v2 /v3", "WORKDIR /a", "WORKDIR b", "ONBUILD RUN x"),
+        *("HEALTHCHECK --interval=90s --retries=2 CMD test -e /x",),
         *('CMD ["one"]', 'ENTRYPOINT ["/bin/echo", "é"]'),
     ]
     words = [word for change in changes for word in ("-c", change)]
@@ -163,38 +164,38 @@ def test_commit_changes_the_config(shared: Engine) -> None:
     assert (config["User"], config["WorkingDir"]) == ("nobody", "/a/b")
     assert (config["Entrypoint"], config["Cmd"]) == (["/bin/echo", "é"], ["one"])
     assert config["OnBuild"] == ["RUN x"]
+    test = ["CMD-SHELL", "test -e /x"]
+    assert config["Healthcheck"] == {"Test": test, "Interval": 90_000_000_000, "Retries": 2}
 
     shared("commit", "-c", "ENTRYPOINT exec x", name, "changed:2", check=True)
     config = show(shared, "changed:2")["Config"]
     assert (config["Entrypoint"], config["Cmd"]) == (["/bin/sh", "-c", "exec x"], None)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["-c", "RUN x", "plain"], "run is not a valid change command"),
-        (["-c", "ENV", "plain"], "ENV requires at least one argument"),
-        (["-c", "ENV a", "plain"], "ENV must have two arguments"),
-        (["-c", "ONBUILD FROM x", "plain"], "FROM isn't allowed as an ONBUILD trigger"),
-        (["-c", "EXPOSE 80/foo", "plain"], "Invalid proto: foo"),
-        (["-c", "EXPOSE 99999", "plain"], "Invalid range specified for the Port: 99999"),
-        (["-c", 'VOLUME [""]', "plain"], "VOLUME specified can not be an empty string"),
-        (["plain", "Bad"], "must be lowercase"),
-        (["plain", f"x@sha256:{'a' * 64}"], "refusing to create a tag with a digest reference"),
-        (["nobody", "x"], "No such container: nobody"),
-    ],
-)
-def test_commit_that_is_refused_leaves_nothing(
-    shared: Engine, words: list[str], message: str
-) -> None:
-    if "plain" not in shared("ps", "-a", "--format", "{{.Names}}").stdout:
-        made(shared, "plain", "true")
+BAD_COMMITS = [
+    (["-c", "RUN x", "plain"], "run is not a valid change command"),
+    (["-c", "ENV", "plain"], "ENV requires at least one argument"),
+    (["-c", "ENV a", "plain"], "ENV must have two arguments"),
+    (["-c", "HEALTHCHECK RUN x", "plain"], 'Unknown type "RUN" in HEALTHCHECK (try CMD)'),
+    (["-c", "HEALTHCHECK --interval=-1s CMD y", "plain"], 'Interval "interval" cannot be less'),
+    (["-c", "ONBUILD FROM x", "plain"], "FROM isn't allowed as an ONBUILD trigger"),
+    (["-c", "EXPOSE 80/foo", "plain"], "Invalid proto: foo"),
+    (["-c", "EXPOSE 99999", "plain"], "Invalid range specified for the Port: 99999"),
+    (["-c", 'VOLUME [""]', "plain"], "VOLUME specified can not be an empty string"),
+    (["plain", "Bad"], "must be lowercase"),
+    (["plain", f"x@sha256:{'a' * 64}"], "refusing to create a tag with a digest reference"),
+    (["nobody", "x"], "No such container: nobody"),
+]
+
+
+def test_commit_that_is_refused_leaves_nothing(shared: Engine) -> None:
+    made(shared, "plain", "true")
     before = contents(shared.root)
 
-    done = shared("commit", *words)
-
-    assert (done.returncode, done.stdout) == (1, "")
-    assert message in done.stderr
+    for words, message in BAD_COMMITS:
+        done = shared("commit", *words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        assert message in done.stderr, words
     assert contents(shared.root) == before
 
 

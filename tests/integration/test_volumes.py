@@ -207,32 +207,31 @@ def test_mount_option_makes_volumes_binds_and_tmpfs(pyrunc: Engine) -> None:
     assert kinds == {"/v": "volume", "/b": "bind", "/anonymous": "volume"}
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--mount", "type=bind,src=/no/where,dst=/x"], "bind source path does not exist: /no/w"),
-        (["--mount", "type=bind,dst=/x"], 'type "bind": field Source must not be empty'),
-        (["--mount", "type=nope,dst=/x"], 'mount type unknown: "nope"'),
-        (["--mount", "type=volume"], "target is required"),
-        (["--mount", "dst=/x,frob=1"], "unexpected key 'frob' in 'frob=1'"),
-        (["--mount", "dst=/x,frob"], "invalid field 'frob' must be a key=value pair"),
-        (["--mount", "dst=x"], "mount path must be absolute"),
-        (["--mount", "type=tmpfs,dst=/x,src=/y"], "field Source must not be specified"),
-        (["--mount", "type=tmpfs,dst=/x,volume-nocopy"], "cannot mix 'volume-*' options"),
-        (["--mount", "dst=/x,readonly=maybe"], "invalid value for readonly: maybe"),
-        (["-v", "a:/x"], "volume name is too short"),
-        (["-v", "bad/name:/x"], "includes invalid characters for a local volume name"),
-        (["-v", "name:/x:shared"], "invalid mode: shared"),
-        (["-v", "name:/"], "destination can't be '/'"),
-        (["-v", "one:/x", "-v", "two:/x"], "Duplicate mount point: /x"),
-        (["--volume-driver", "nfs", "-v", "name:/x"], "--volume-driver nfs is not supported yet"),
-    ],
-)
-def test_bad_mount_is_refused(pyrunc: Engine, words: list[str], message: str) -> None:
-    done = run(pyrunc, "--rm", *words)
+BAD_MOUNTS = [
+    (["--mount", "type=bind,src=/no/where,dst=/x"], "bind source path does not exist: /no/w"),
+    (["--mount", "type=bind,dst=/x"], 'type "bind": field Source must not be empty'),
+    (["--mount", "type=nope,dst=/x"], 'mount type unknown: "nope"'),
+    (["--mount", "type=volume"], "target is required"),
+    (["--mount", "dst=/x,frob=1"], "unexpected key 'frob' in 'frob=1'"),
+    (["--mount", "dst=/x,frob"], "invalid field 'frob' must be a key=value pair"),
+    (["--mount", "dst=x"], "mount path must be absolute"),
+    (["--mount", "type=tmpfs,dst=/x,src=/y"], "field Source must not be specified"),
+    (["--mount", "type=tmpfs,dst=/x,volume-nocopy"], "cannot mix 'volume-*' options"),
+    (["--mount", "dst=/x,readonly=maybe"], "invalid value for readonly: maybe"),
+    (["-v", "a:/x"], "volume name is too short"),
+    (["-v", "bad/name:/x"], "includes invalid characters for a local volume name"),
+    (["-v", "name:/x:shared"], "invalid mode: shared"),
+    (["-v", "name:/"], "destination can't be '/'"),
+    (["-v", "one:/x", "-v", "two:/x"], "Duplicate mount point: /x"),
+    (["--volume-driver", "nfs", "-v", "name:/x"], "--volume-driver nfs is not supported yet"),
+]
 
-    assert done.returncode == 125
-    assert message in done.stderr
+
+def test_bad_mounts_are_refused(pyrunc: Engine) -> None:
+    for words, message in BAD_MOUNTS:
+        done = run(pyrunc, "--rm", *words)
+        assert done.returncode == 125, words
+        assert message in done.stderr, words
     assert names(pyrunc) == set()
 
 
@@ -292,23 +291,23 @@ def test_volume_that_binds_a_directory(pyrunc: Engine, directory: Path) -> None:
     assert os.listdir(directory) == ["x"]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["-o", "x=y"], 'invalid option: "x"'),
-        (["-o", "type=none"], 'missing required option: "device"'),
-        (["-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=1.2.3.4"], 'type "nfs" are not sup'),
-        (["-o", "type=none", "-o", "device=x", "-o", "o=bind"], "must be an absolute path"),
-        (["-d", "flocker"], 'volume driver "flocker" is not supported yet'),
-        (["--scope", "single"], "--scope is not supported yet"),
-        (["bad/name"], "includes invalid characters for a local volume name"),
-    ],
-)
-def test_volume_that_can_t_be_made(pyrunc: Engine, words: list[str], message: str) -> None:
-    done = pyrunc("volume", "create", *words)
+BAD_VOLUMES = [
+    (["-o", "x=y"], 'invalid option: "x"'),
+    (["-o", "type=none"], 'missing required option: "device"'),
+    (["-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=1.2.3.4"], 'type "nfs" are not sup'),
+    (["-o", "type=none", "-o", "device=x", "-o", "o=bind"], "must be an absolute path"),
+    (["-d", "flocker"], 'volume driver "flocker" is not supported yet'),
+    (["--scope", "single"], "--scope is not supported yet"),
+    (["bad/name"], "includes invalid characters for a local volume name"),
+]
 
-    assert (done.returncode, done.stdout) == (1, "")
-    assert message in done.stderr
+
+def test_volumes_that_can_t_be_made(pyrunc: Engine) -> None:
+    for words, message in BAD_VOLUMES:
+        done = pyrunc("volume", "create", *words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        assert message in done.stderr, words
+    assert names(pyrunc) == set()
 
 
 def test_missing_volume(pyrunc: Engine) -> None:
