@@ -168,6 +168,9 @@ def test_flags_of_run_are_limits_of_v2(loaded: Engine, manager: str) -> None:
         subprocess.run(["systemctl", "daemon-reload"], check=True, timeout=60)
         place = Path("/sys/fs/cgroup/system.slice", unit)
         assert (place / "memory.max").read_text() == f"{64 * MB}\n"
+        loaded("update", "-m", "48m", "--pids-limit", "66", "box", check=True)
+        assert show(unit, "MemoryMax", "TasksMax") == [str(48 * MB), "66"]
+        assert (place / "memory.max").read_text() == f"{48 * MB}\n"
 
 
 @pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
