@@ -8,7 +8,8 @@ set(PYRUNC_CHILD_SOURCES
     step_copy_up.c step_dev.c step_terminal.c step_settings.c step_privileges.c step_init.c
     step_execute.c)
 set(PYRUNC_PARENT_SOURCES
-    launcher.c birth.c host.c idmap.c client.c monitor.c loop.c clients.c health.c sleeper.c copy.c
+    launcher.c birth.c host.c idmap.c client.c monitor.c loop.c clients.c health.c
+    memory_watch.c sleeper.c copy.c
     log.c log_file.c log_socket.c stdio.c cgroup.c small_file.c record.c)
 
 # The child's half is a library of its own: tests/unit checks with nm what it calls.

@@ -40,8 +40,11 @@ bool loop_once(void)
         watched[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     copy_watch(watched);
     clients_watch(watched);
+    memory_watch(&watched[AT_MEMORY]);
     health_watch(watched + AT_HEALTH);
     int ready = poll(watched, WATCHES, timeout_ms(due_ms));
+    if (ready > 0 && (watched[AT_MEMORY].revents || watched[AT_PROCESS].revents))
+        memory_ready();
     clients_ready(watched, ready);
     copy_ready(watched, ready);
     for (int i = AT_HEALTH; ready > 0 && i < AT_HEALTH + HEALTH_WATCHES; i++)

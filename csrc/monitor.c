@@ -108,11 +108,12 @@ _Noreturn void monitor(struct launch *launch)
     start_copy(launch);
     start_clients(launch);
     start_health(launch);
+    start_memory_watch(launch->plan);
     while (!loop_once())
         continue;
     end_health();
     reap(launch, &status);
-    status.oom_killed = was_oom_killed(launch->plan);
+    status.oom_killed = memory_ran_out() || was_oom_killed(launch->plan);
     is_alone = !has_clients();
     if (is_alone)
         finish_output();

@@ -93,6 +93,7 @@ enum {
     AT_STDERR,
     AT_INPUT,
     AT_ATTACH,
+    AT_MEMORY,
     AT_HEALTH,
     AT_CLIENT = AT_HEALTH + HEALTH_WATCHES,
     WATCHES = AT_CLIENT + CLIENTS,
@@ -131,6 +132,12 @@ void handle_packet(int index, const char *packet, size_t length);
 int64_t copy_next_ms(void);
 void copy_watch(struct pollfd watched[WATCHES]);
 void copy_ready(const struct pollfd watched[WATCHES], int ready);
+
+/* memory_watch.c */
+void start_memory_watch(const struct plan *plan);
+void memory_watch(struct pollfd *watched);
+void memory_ready(void);
+bool memory_ran_out(void);
 
 /* health.c */
 void start_health(struct launch *launch);

