@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from ..errors import (
     AuthRequired,
@@ -25,7 +25,7 @@ from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from ..oci.record import Record
 from .endpoints import PULL, PUSH, Endpoint
 from .registry_errors import error_codes, error_text
-from .transport import origin, shown
+from .transport import join_url, origin, shown
 from .verified_reader import verify
 
 if TYPE_CHECKING:
@@ -269,12 +269,13 @@ def next_page(response: Response, url: str) -> str:
     """Return the URL of a list's next page, "" on the last one.
 
     Security: a list that goes on elsewhere ends here.
+    Raises: RegistryError for an address that is none.
     Source: distribution-spec, "Content discovery"; RFC 5988.
     """
     for link in response.headers.getlist("Link"):
         target, _, rest = link.strip().removeprefix("<").partition(">")
         if 'rel="next"' in rest or "rel=next" in rest:
-            found = urljoin(url, target)
+            found = join_url(url, target)
             if origin(found) == origin(url) and urlsplit(found).path.startswith("/v2/"):
                 return found
     return ""

@@ -207,7 +207,7 @@ class Transport:
             ):
                 return response
             self.finish(response)
-            target = check_url(urljoin(url, location))
+            target = join_url(url, location)
             if url.startswith("https:") and target.startswith("http:") and not request.may_be_plain:
                 raise RegistryError(
                     f"cannot follow {shown(url)} to {shown(target)}: a redirect from https to http",
@@ -400,6 +400,17 @@ def shown(url: str) -> str:
     """Return a URL as a message may show it: no user, no query, which may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
+
+
+def join_url(base: str, location: str) -> str:
+    """Return where a server sends us.  Raises: RegistryError for what is no address."""
+    try:
+        return check_url(urljoin(base, location))
+    except ValueError as error:
+        raise RegistryError(
+            f"cannot follow {location[:200]!r}: not a proper http or https address",
+            url=shown(base),
+        ) from error
 
 
 def check_url(url: str) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from ..errors import AuthRequired, IntegrityError, Interrupted, InvalidInput, RegistryError
 from ..oci import document
 from ..oci.record import Record
 from .registry_errors import error_codes, error_text
-from .transport import check_url, shown
+from .transport import check_url, join_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,7 +307,7 @@ class Uploader:
         return self._absolute(location, str(response.url))
 
     def _absolute(self, location: str, base: str = "") -> str:
-        return check_url(urljoin(base or self._url("blobs/uploads/"), location))
+        return join_url(base or self._url("blobs/uploads/"), location)
 
     def _refuse(self, response: Response, what: str) -> None:
         raw = self._transport.read(response)
