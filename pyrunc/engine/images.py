@@ -74,6 +74,7 @@ def inspect_image(engine: Engine, word: str) -> dict[str, Any]:
         "Architecture": record.architecture,
         **({"Variant": record.variant} if record.variant else {}),
         "Os": record.os,
+        **({"OsVersion": record.os_version} if record.os_version else {}),
         "Size": record.size_bytes,
         "GraphDriver": {"Name": "overlay2", "Data": _graph(lower)},
         "RootFS": {"Type": "layers", "Layers": list(record.diff_ids)},

@@ -45,14 +45,15 @@ def verify_layers(paths: Paths, *, mend: bool = False) -> list[Damage]:
                 found += _image(paths, workspace, image, done, mend)
             except (FileNotFoundError, PyruncError) as error:
                 if not _is_known_otherwise(paths, image, error):
-                    raise
+                    why = f"its layers cannot be compared with their tars: {error}"
+                    found.append(Damage(kind="image", subject=image.id, problem=why))
     return found
 
 
 def _is_known_otherwise(paths: Paths, image: ImageRecord, error: Exception) -> bool:
     """Tell whether the check of blobs names it, or the image is gone by now."""
     known = {images.entry_id(entry) for entry in images.entries(paths)}
-    return isinstance(error, IntegrityError | FileNotFoundError) or image.id not in known
+    return type(error) in (IntegrityError, FileNotFoundError) or image.id not in known
 
 
 def _image(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.harness import raw_tar
-from tests.harness.engine import Engine
+from tests.harness.engine import SOURCE, Engine
 from tests.harness.raw_tar import END, directory, file, hardlink, pax, symlink
 from tests.harness.store import snapshot
 
@@ -114,6 +115,20 @@ def test_layer_in_use_is_left(loaded: Engine) -> None:
     assert "(left: a container uses it)" in found.stdout
     assert (place / "more").exists()
     assert loaded("exec", "box", "echo", "alive", check=True).stdout == "alive\n"
+
+
+def test_what_cannot_be_compared_is_said(loaded: Engine) -> None:
+    unpacker = SOURCE / "pyrunc/libexec/pyrunc-unpack"
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
+    hidden = f'mount --bind /bin/false {unpacker} && exec "$@"'
+    done = subprocess.run(
+        [*words, hidden, "sh", *loaded.argv("system", "check")],
+        env=loaded.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "its layers cannot be compared with their tars" in done.stdout
 
 
 def test_damaged_blob_is_removed_and_comes_again(loaded: Engine, busybox_archive: Path) -> None:
