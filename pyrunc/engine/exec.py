@@ -20,8 +20,8 @@ from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_
 from ..runtime.validate import validate_process
 from ..storage import containers
 from . import container_status, journal, restarting
+from .await_start import await_start
 from .container_user import resolve_user
-from .start import await_start
 from .trace import Tracer, fault_from_environment
 from .wait import Attachment, SignalPipe, attach
 

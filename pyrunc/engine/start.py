@@ -1,19 +1,19 @@
 """How does a container that was made become a process?
 
-The launcher gets the plan and the descriptors, carries out its steps, and stays as the monitor.
-This file waits for it to say "started", or words the step that failed.
+The launcher gets the plan and the descriptors, carries out its steps, of which await_start.py
+hears, and stays as the monitor.
 """
 
 from __future__ import annotations
 
 import os
 
-from ..errors import PyruncError
 from ..kernel import launcher
-from ..kernel.launch_plan import OPTIONAL, Job, step_names
+from ..kernel.launch_plan import Job
 from ..oci import document
 from ..storage import containers
 from . import journal
+from .await_start import await_start
 from .finish import end_processes
 from .own_command import own_command
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..kernel.launch_plan import LaunchPlan
-    from ..kernel.launcher import Held, Launch, Started
-    from ..runtime.cgroup_systemd import ScopeDriver
+    from ..kernel.launcher import Held, Launch
     from .create import Container
     from .trace import Tracer
     from .wait import SignalPipe
@@ -153,43 +151,6 @@ def _log(container: Container) -> dict[str, Any]:
     return job_fields(container, log)
 
 
-def await_start(
-    plan: LaunchPlan, launch: Launch, tracer: Tracer, scope: ScopeDriver | None = None
-) -> Started:
-    """Wait until the command runs; have its scope made when the launch stops for it.
-
-    Raises: LaunchError of the step that failed; UnitError.
-    """
-    names = step_names(plan) if tracer.is_on else []
-    failure: tuple[int, int] | None = None
-    while True:
-        message = launch.receive()
-        if isinstance(message, launcher.StepRecord):
-            if tracer.is_on:
-                _trace(plan, names, message, tracer)
-            if message.errno and not plan.steps[message.index].flags & OPTIONAL:
-                failure = message.index, message.errno
-        elif isinstance(message, launcher.ScopeDue) and scope is not None:
-            scope.start_with_monitor(message.pid, launch.launcher_pid)
-            launch.go_on()
-        elif isinstance(message, launcher.Started):
-            return message
-        elif isinstance(message, launcher.Exited):
-            problem = PyruncError("the container was ended while it was held")
-            problem.exit_code = message.code
-            raise problem
-        elif message is None:
-            break
-    if failure is not None:
-        from ..runtime.step_errors import launch_error
-
-        raise launch_error(plan, *failure)
-    raise PyruncError(
-        "cannot start the container: the launcher ended without a word",
-        hint="was it killed?  `pyrunc run --trace` shows how far it comes",
-    )
-
-
 def _trace_namespaces(pid: int, tracer: Tracer) -> None:
     """Print the inodes by which /proc/PID/ns tells namespaces apart, and which are the host's."""
     from ..kernel import namespaces
@@ -201,11 +162,3 @@ def _trace_namespaces(pid: int, tracer: Tracer) -> None:
     ]
     if words:  # a command that ended at once has none left
         tracer.note(f"namespaces of {pid}: {', '.join(words)}")
-
-
-def _trace(plan: LaunchPlan, names: list[str], record: launcher.StepRecord, tracer: Tracer) -> None:
-    step = plan.steps[record.index]
-    detail = f"= {record.value}" if record.value else ""
-    tracer.record(
-        step.stage, names[record.index], record.start_ns, record.end_ns, record.errno, detail
-    )
