@@ -66,8 +66,8 @@ RUN: tuple[Row, ...] = (
     ("quiet", "q", FLAG, "", "Container", "No progress of pulls"),
     ("cidfile", "", VALUE, "FILE", "Container", "Write the container's ID to a new file"),
     ("label", "l", LIST, "KEY[=VALUE]", "Container", "Attach a label"),
-    ("log-driver", "", VALUE, "DRIVER", "Container", "json-file (default) or none"),
-    ("log-opt", "", LIST, "KEY=VALUE", "Container", "max-size=SIZE, max-file=NUMBER"),
+    ("log-driver", "", VALUE, "DRIVER", "Container", "json-file, local, journald, syslog or none"),
+    ("log-opt", "", LIST, "KEY=VALUE", "Container", "max-size=SIZE, max-file=NUMBER, tag=…"),
     (
         "trace",
         "",
