@@ -107,7 +107,8 @@ class _Download:
     """The body of a URL."""
 
     def __init__(self, url: str) -> None:
-        from ..image.transport import Request, Tls, Transport
+        from ..image.tls import Tls
+        from ..image.transport import Request, Transport
 
         self._url = url
         transport = Transport(lambda _: Tls(), environment=os.environ)

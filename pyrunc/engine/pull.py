@@ -28,7 +28,7 @@ from ..storage.layers import Incoming, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
 from .image_events import image_event
-from .progress import Progress, short
+from .progress import Progress, short, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -213,6 +213,8 @@ def _teller(progress: Progress, digest: str, total: int) -> Callable[[str, int],
     key = short(digest)
 
     def tell(state: str, done: int) -> None:
+        if state == "Resuming":
+            state = f"Resuming at {size(done)} of {size(total)}"
         progress.state(key, state, done, total)
         if state == "Verifying Checksum":
             progress.state(key, "Download complete")

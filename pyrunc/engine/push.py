@@ -23,7 +23,7 @@ from ..storage import content, images
 from ..storage.lease import Lease
 from ..storage.workspace import Workspace
 from .image_events import image_event
-from .progress import Progress, short
+from .progress import Progress, short, size
 from .push_form import pushable
 
 TYPE_CHECKING = False
@@ -166,7 +166,14 @@ def _run(jobs: list[_Job], uploader: Uploader, access: Access, progress: Progres
 
 
 def _push_blob(job: _Job, uploader: Uploader, progress: Progress) -> None:
-    done = uploader.push_blob(job.blob, mounts=job.mounts, tell=_teller(job, progress))
+    def resumed(offset: int) -> None:
+        if job.key:
+            whole = size(job.blob.size)
+            progress.state(job.key, f"Resuming at {size(offset)} of {whole}")
+
+    done = uploader.push_blob(
+        job.blob, mounts=job.mounts, tell=_teller(job, progress), tell_resumed=resumed
+    )
     if not job.key:
         return
     words = {"": "Layer already exists", "pushed": "Pushed"}

@@ -146,7 +146,7 @@ class ResumingReader:
         self._failures = 0
         self._since = 0
         self._is_finished = False
-        tell("Downloading", there)
+        tell("Resuming" if there else "Downloading", there)
 
     def readinto(self, buffer: memoryview) -> int:
         """Read at most len(buffer) bytes; 0 is the end.

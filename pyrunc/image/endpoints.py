@@ -15,7 +15,7 @@ from ..oci.record import Record
 from .credentials import HUB
 from .hosts_files import HostsFiles, MirrorHost, Rule
 from .proxies import is_loopback
-from .transport import Tls
+from .tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from ..errors import InvalidInput
 from ..oci import document
 from ..oci.record import Record
-from .transport import Tls
+from .tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

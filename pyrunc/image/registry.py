@@ -25,7 +25,7 @@ from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from ..oci.record import Record
 from .endpoints import PULL, PUSH, Endpoint
 from .registry_errors import error_codes, error_text
-from .transport import join_url, origin, shown
+from .urls import join_url, origin, shown
 from .verified_reader import verify
 
 if TYPE_CHECKING:

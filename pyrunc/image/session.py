@@ -21,7 +21,8 @@ from .challenges import Challenge, parse_challenges
 from .credentials import NOBODY, Credential
 from .proxies import is_loopback
 from .registry_errors import error_text
-from .transport import Request, Transport, check_url, origin, shown
+from .transport import Request, Transport
+from .urls import check_url, origin, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

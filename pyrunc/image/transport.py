@@ -17,7 +17,7 @@ import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.exceptions import (
@@ -34,6 +34,8 @@ from .. import __version__
 from ..errors import Interrupted, RegistryError, errno_name, errno_reason
 from ..oci.record import Record
 from .proxies import Proxies
+from .tls import Tls, make_context, tls_reason
+from .urls import join_url, origin, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,14 +66,6 @@ class Patience(Record):
     delay_seconds: float = 1.0
     delay_limit_seconds: float = 60.0
     retry_after_limit_seconds: float = 300.0
-
-
-class Tls(Record):
-    """What a server must show, and what it is shown."""
-
-    verify: bool = True
-    ca_files: tuple[str, ...] = ()
-    client_certificates: tuple[tuple[str, str], ...] = ()  # (certificate, key)
 
 
 class Request(Record):
@@ -106,7 +100,7 @@ class Transport:
         self._proxies = Proxies(environment)
         self._tell = tell
         self._lock = threading.Lock()
-        self._pools: dict[tuple[Tls, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[Tls | None, str], urllib3.PoolManager] = {}
         self._open: set[Response] = set()
         self._told: set[str] = set()
         self._cancelled = threading.Event()
@@ -254,10 +248,13 @@ class Transport:
         parts = urlsplit(url)
         tls = self._tls_for(parts.netloc.rpartition("@")[2])
         proxy = self._proxies.for_url(url)
+        # Reading all authorities takes 20 ms, for nothing where there is no TLS.
+        is_tls = parts.scheme == "https" or proxy.startswith("https:")
+        key = (tls if is_tls else None, proxy)
         with self._lock:
-            pool = self._pools.get((tls, proxy))
+            pool = self._pools.get(key)
             if pool is None:
-                context = make_context(tls)
+                context = make_context(tls) if is_tls else None
                 if proxy:
                     pool = urllib3.proxy_from_url(
                         proxy, maxsize=_POOL_SIZE, ssl_context=context,
@@ -267,7 +264,7 @@ class Transport:
                     pool = urllib3.PoolManager(
                         maxsize=_POOL_SIZE, ssl_context=context, blocksize=_BLOCK_BYTES
                     )
-                self._pools[tls, proxy] = pool
+                self._pools[key] = pool
         return pool
 
     def _show_warnings(self, response: Response) -> None:
@@ -340,7 +337,7 @@ class _Unreachable(Exception):
         host = urlsplit(self.url).netloc.rpartition("@")[2]
         hint = None
         if self.is_tls:
-            why = f"TLS: {_tls_reason(self.cause)}"
+            why = f"TLS: {tls_reason(self.cause)}"
             hint = (
                 f"put its CA into /etc/docker/certs.d/{host}/ca.crt, or use --tls-verify=false"
                 " where nobody can listen"
@@ -364,79 +361,9 @@ class _Unreachable(Exception):
         )
 
 
-def make_context(tls: Tls) -> ssl.SSLContext:
-    """Return what TLS connections are made with.
-
-    Raises: RegistryError for a certificate or key that cannot be read.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        for path in tls.ca_files:
-            context.load_verify_locations(path)
-        for certificate, key in tls.client_certificates:
-            context.load_cert_chain(certificate, key, password=_no_password)
-    except (OSError, ssl.SSLError) as error:
-        paths = ", ".join(
-            (*tls.ca_files, *(path for pair in tls.client_certificates for path in pair))
-        )
-        raise RegistryError(
-            f"cannot use the certificates {paths}: {_tls_reason(error)}", url=""
-        ) from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def origin(url: str) -> tuple[str, str]:
-    """Return what credentials are bound to: scheme and host with port."""
-    parts = urlsplit(url)
-    default = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
-    return parts.scheme, parts.netloc.lower().rpartition("@")[2].removesuffix(default)
-
-
-def shown(url: str) -> str:
-    """Return a URL as a message may show it: no user, no query, which may be secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
-
-
-def join_url(base: str, location: str) -> str:
-    """Return where a server sends us.  Raises: RegistryError for what is no address."""
-    try:
-        return check_url(urljoin(base, location))
-    except ValueError as error:
-        raise RegistryError(
-            f"cannot follow {location[:200]!r}: not a proper http or https address",
-            url=shown(base),
-        ) from error
-
-
-def check_url(url: str) -> str:
-    """Return a URL that a server gave if it is one to go to.
-
-    Raises: RegistryError for another scheme than http and https, and for controls in it.
-    """
-    try:
-        parts = urlsplit(url)
-        is_fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_fine = False
-    if not is_fine or not url.isprintable() or " " in url:
-        raise RegistryError(
-            f"cannot follow {url[:200]!r}: not a proper http or https address", url=url[:200]
-        )
-    return url
-
-
 def _harmless(text: str) -> str:
     # Security: what a registry says must not reach a terminal as an escape sequence.
     return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _no_password() -> str:
-    return ""  # else OpenSSL asks the terminal
 
 
 def _errno(error: BaseException | None) -> int:
@@ -449,9 +376,3 @@ def _errno(error: BaseException | None) -> int:
         error = args[0] if args else (error.__cause__ or error.__context__)
         seen += 1
     return 0
-
-
-def _tls_reason(error: BaseException) -> str:
-    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error)
-    message = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or str(inner)
-    return str(message).replace("_", " ").lower()

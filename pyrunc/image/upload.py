@@ -16,7 +16,7 @@ from ..errors import AuthRequired, IntegrityError, Interrupted, InvalidInput, Re
 from ..oci import document
 from ..oci.record import Record
 from .registry_errors import error_codes, error_text
-from .transport import check_url, join_url, shown
+from .urls import check_url, join_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,12 @@ class Uploader:
         return self.has_blob(digest) or self._mount(digest, other)
 
     def push_blob(
-        self, blob: BlobFile, *, mounts: tuple[str, ...] = (), tell: Callable[[int], object]
+        self,
+        blob: BlobFile,
+        *,
+        mounts: tuple[str, ...] = (),
+        tell: Callable[[int], object],
+        tell_resumed: Callable[[int], object] = lambda _: None,
     ) -> str:
         """Bring a blob into the repository if it is not there.
 
@@ -81,7 +86,7 @@ class Uploader:
                 return other
         for attempt in range(self._transport.patience.tries):
             try:
-                self._upload(blob, tell)
+                self._upload(blob, tell, tell_resumed)
             except _Lost as lost:
                 self._forget(blob)
                 if attempt + 1 == self._transport.patience.tries:
@@ -137,9 +142,16 @@ class Uploader:
                 self._transport.finish(self._send("DELETE", "", url=self._absolute(location)))
         return response.status == 201
 
-    def _upload(self, blob: BlobFile, tell: Callable[[int], object]) -> None:
+    def _upload(
+        self,
+        blob: BlobFile,
+        tell: Callable[[int], object],
+        tell_resumed: Callable[[int], object],
+    ) -> None:
         url, offset = self._resumed(blob)
-        if not url:
+        if url:
+            tell_resumed(offset)
+        else:
             url = self._begin(blob)
         if blob.size <= _WHOLE_BYTES and not offset:
             self._finish(url, blob, _Part(blob, 0, blob.size, tell, self._transport.is_cancelled))

@@ -640,11 +640,12 @@ def test_ended_pull_goes_on_with_the_next(
     gone.set()
     assert not pyrunc("images", "-q", check=True).stdout
 
-    pyrunc("pull", name, check=True)
+    resumed = pyrunc("pull", name, check=True)
 
     starts = [range_start(one) for one in registry.requests if is_layer(one, registry)]
     assert starts[0] == 0
     assert starts[1] > 1 << 20
+    assert ": Resuming at " in resumed.stdout
     assert first.returncode == (130 if number == signal.SIGINT else -9)
     assert said == b""
     assert pyrunc("system", "check").returncode == 0

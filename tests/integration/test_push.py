@@ -179,6 +179,7 @@ def test_killed_push_goes_on_with_the_next(pyrunc: Engine, directory: Path) -> N
         starts = [one.headers["Content-Range"] for one in double.asked("PATCH", "")]
         assert [one.partition("-")[0] for one in starts] == ["0", "2000000"]
         assert "1: digest: sha256:" in done.stdout
+        assert ": Resuming at 2MB of 3.147MB\n" in done.stdout
         assert case.arrived()
         assert not (pyrunc.root / "tmp/uploads").exists()
 
