@@ -16,7 +16,7 @@ from ..storage.layer_blob import LayerBlob
 from ..storage.layer_writer import write_changeset
 from ..storage.workspace import Workspace
 from . import journal, stored_options
-from .container_files import PLACEHOLDERS, find_container, own_changes
+from .container_files import PLACEHOLDERS, find_container, own_changes, worded
 from .image_changes import apply_changes
 from .inspect import timestamp
 from .load import LoadedImage
@@ -59,7 +59,7 @@ def commit(engine: Engine, container: str, options: CommitOptions) -> LoadedImag
         run_config(row, parent, config.get("config") or {}), options.changes
     )
     collect.sweep(engine.paths)
-    with Workspace(engine.paths) as workspace:
+    with worded("commit", row), Workspace(engine.paths) as workspace:
         layer = _write_layer(engine, row, f"{workspace.path}/changes", pause=options.pause)
         entry = _history(row, options, is_empty=layer is None)
         config |= {"created": entry["created"], "author": options.author}

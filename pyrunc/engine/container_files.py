@@ -5,10 +5,11 @@ None of them shows volumes: these are not the container's own.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 
-from ..errors import InvalidState
+from ..errors import InvalidState, KernelError
 from ..storage import containers, overlay
 from .repair import repair
 
@@ -42,6 +43,22 @@ def find_container(engine: Engine, name: str) -> ContainerRow:
             hint="try again in a moment",
         )
     return row
+
+
+@contextmanager
+def worded(what: str, row: ContainerRow) -> Iterator[None]:
+    """Word what the kernel refuses meanwhile: "cannot commit container 'web': …"."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody reads: nothing to say
+    except OSError as error:
+        raise KernelError(
+            f"{what} container",
+            errno=error.errno or 0,
+            subject=row.name,
+            hint="make room below --root" if error.errno == errno.ENOSPC else None,
+        ) from error
 
 
 @contextmanager

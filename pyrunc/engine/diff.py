@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..storage.changes import Change, changes
-from .container_files import PLACEHOLDERS, find_container, own_changes
+from .container_files import PLACEHOLDERS, find_container, own_changes, worded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,5 +16,5 @@ def diff(engine: Engine, name: str) -> list[Change]:
     Raises: NotFound.
     """
     row = find_container(engine, name)
-    with own_changes(engine, row) as (upper_fd, below_fd):
+    with worded("compare", row), own_changes(engine, row) as (upper_fd, below_fd):
         return changes(upper_fd, below_fd, PLACEHOLDERS)

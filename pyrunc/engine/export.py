@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..storage.layer_writer import write_tree
 from . import journal
-from .container_files import find_container, whole_root
+from .container_files import find_container, whole_root, worded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def export(
     Raises: NotFound; OSError of the target.
     """
     row = find_container(engine, name)
-    with whole_root(engine, row) as root_fd:
+    with worded("export", row), whole_root(engine, row) as root_fd:
         shrunk = write_tree(root_fd, open_target()).shrunk
     journal.note(engine.database(), row, "export")
     return shrunk

@@ -153,9 +153,10 @@ def let_go(connection: Connection, paths: Paths, container_id: str, *, remove: b
     ).fetchall()
     for name, is_anonymous in uses:
         if is_anonymous and remove:
-            others = [user for user in users(connection, name) if user != container_id]
-            if not others:
+            try:  # noqa: SIM105  # contextlib is not for hot paths
                 _remove(connection, paths, name, besides=container_id)
+            except InUse:
+                pass  # another container has it, too
         connection.execute(
             "DELETE FROM volume_uses WHERE container_id=? AND volume=?", (container_id, name)
         )
@@ -215,8 +216,7 @@ def prepare(connection: Connection) -> None:
 
 def _remove(connection: Connection, paths: Paths, name: str, besides: str = "") -> None:
     aside = f"{paths.volumes()}/{_REMOVED}{os.urandom(8).hex()}"
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with Transaction(connection):
         holders = [user for user in users(connection, name) if user != besides]
         if holders:
             raise InUse(
@@ -230,10 +230,6 @@ def _remove(connection: Connection, paths: Paths, name: str, besides: str = "") 
             pass
         connection.execute("DELETE FROM volumes WHERE name=?", (name,))
         record_event(connection, VOLUME, "destroy", name, {"driver": LOCAL})
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
     remove_tree(aside)
 
 

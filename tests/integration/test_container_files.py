@@ -266,3 +266,24 @@ def test_killed_commit_leaves_nothing_and_lets_the_container_go_on(
         shared("ps", check=True)
         assert state_of(shared, counting) == "running"
     assert contents(shared.root) == before
+
+
+def test_commit_on_a_full_disk_says_so_and_leaves_nothing(
+    busybox_archive: Path, directory: Path
+) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", directory], check=True)
+    engine = Engine(directory, 4006)
+    try:
+        engine("load", "-q", "-i", busybox_archive, check=True)
+        script = "dd if=/dev/urandom of=/big bs=1M count=11 2>/dev/null"
+        made(engine, "large", script)
+        engine("diff", "large", check=True)  # makes the empty layer that views of one layer need
+        before = contents(engine.root)
+        done = engine("commit", "large", "large:1")
+
+        assert done.returncode == 1
+        assert "cannot commit container 'large': no space left on device (ENOSPC)" in done.stderr
+        assert contents(engine.root) == before
+    finally:
+        engine("rm", "-f", "large")
+        subprocess.run(["umount", directory], check=True)
