@@ -43,10 +43,10 @@ void open_attach_socket(struct launch *launch)
         open(plan_string(launch->plan, launch->plan->run_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/attach", directory_fd);
-    unlink(address.sun_path);
-    bool is_open = directory_fd >= 0 && fd >= 0 &&
-                   bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-                   listen(fd, CLIENTS) == 0;
+    int result = bind(fd, (struct sockaddr *)&address, sizeof address);
+    if (result < 0 && errno == EADDRINUSE && unlink(address.sun_path) == 0)
+        result = bind(fd, (struct sockaddr *)&address, sizeof address);
+    bool is_open = result == 0 && listen(fd, CLIENTS) == 0;
     if (directory_fd >= 0)
         close(directory_fd);
     if (!is_open && fd >= 0)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ..errors import PyruncError
 from ..oci import document
 from . import output
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .commands import Call
 
@@ -24,7 +24,21 @@ def text(call: Call, key: str) -> str:
     A file that cannot be read is no reason to fail: it is warned of, as docker does.
     """
     options = call.ctx.find_root().obj or {}
-    directory = options.get("config") or os.environ.get("DOCKER_CONFIG")
+    return _read(str(options.get("config") or ""), key)
+
+
+def detach_keys() -> bytes:
+    """Return the keys that the configuration chose, docker's if it chose none.
+
+    Raises: InvalidInput for keys that are none.
+    """
+    from ..engine.detach_keys import parse
+
+    return parse(_read("", "detachKeys"))
+
+
+def _read(directory: str, key: str) -> str:
+    directory = directory or os.environ.get("DOCKER_CONFIG") or ""
     path = os.path.join(directory or os.path.expanduser("~/.docker"), "config.json")
     try:
         with open(path, "rb") as file:

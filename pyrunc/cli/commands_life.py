@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..engine.flag_grammar import one, signal_number
 from ..engine.go_values import integer
 from ..errors import InvalidInput, PyruncError
-from . import listing, option_table, output
+from . import client_config, listing, option_table, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, paused_containers, running_containers, stopped_containers
 from .option_table import FLAG, VALUE
@@ -170,7 +170,8 @@ def attach(call: Call) -> int:
 def _keys(call: Call) -> bytes:
     from ..engine import detach_keys
 
-    return detach_keys.parse(call.text("detach-keys"))
+    chosen = call.text("detach-keys") or client_config.text(call, "detachKeys")
+    return detach_keys.parse(chosen)
 
 
 def restart(call: Call) -> int:
@@ -321,7 +322,7 @@ RESTART = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Stop containers, and start them again.",
-    complete=containers,
+    complete=running_containers,
 )
 
 RENAME = Command(

@@ -35,7 +35,7 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
         privileged=bool(flags.get("privileged")),
         user=flag_grammar.user(user) if user else "",
         working_dir=clean(working_dir) if working_dir else "",
-        detach_keys=_keys(keys) if keys else ExecOptions.record_defaults["detach_keys"],
+        detach_keys=_keys(keys) if keys else b"",
         environment=environment.environment(
             _list(flags, "env-file"), _list(flags, "env"), os.environ
         ),
@@ -49,6 +49,10 @@ def execute(engine: Engine, options: ExecOptions) -> int:
         output.note("pyrunc: the input device is not a TTY")
         output.note("hint: leave out -t where stdin is a pipe or a file")
         return 1
+    if attaches and not options.detach_keys:
+        from .client_config import detach_keys
+
+        options = options.replace(detach_keys=detach_keys())
     from ..engine.exec import execute as enter
 
     return enter(engine, options, tell=output.note)

@@ -42,6 +42,10 @@ def execute(engine: Engine, options: RunOptions) -> int:
         output.note("pyrunc: the input device is not a TTY")
         output.note("hint: leave out -t where stdin is a pipe or a file")
         return 1
+    if attaches and not options.detach_keys:
+        from .client_config import detach_keys
+
+        options = options.replace(detach_keys=detach_keys())
     from ..engine.run import run
 
     return run(engine, options, tell=output.note, show=output.line, trace=_trace(options.trace))

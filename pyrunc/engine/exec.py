@@ -49,7 +49,7 @@ class ExecOptions(Record):
     privileged: bool = False
     user: str = ""  # "NAME|UID[:GROUP|GID]", names looked up in the container
     working_dir: str = ""  # absolute
-    detach_keys: bytes = b"\x10\x11"
+    detach_keys: bytes = b""  # b"": none were given
     environment: tuple[str, ...] = ()  # "K=V" sets; a bare "K" takes the container's K away
 
 

@@ -54,7 +54,7 @@ class RunOptions(Record):
     detach: bool = False
     attach: tuple[str, ...] = ("stdout", "stderr")  # and "stdin"; () for a detached one
     gives_input: bool = True  # the command that starts it does, to an interactive one
-    detach_keys: bytes = b"\x10\x11"
+    detach_keys: bytes = b""  # b"": none were given
     sig_proxy: bool = True
     hold: bool = False  # stop before the command, until `start`
     auto_remove: bool = False

@@ -155,6 +155,21 @@ def test_keys_are_seen_behind_input_that_nobody_reads(shell: Engine) -> None:
     shell("unpause", "box", check=True)
 
 
+def test_keys_are_the_configurations(shell: Engine) -> None:
+    directory = shell.directory / ".docker"
+    directory.mkdir()
+    (directory / "config.json").write_text('{"detachKeys": "ctrl-e,x"}')
+    try:
+        for words in (("attach", "box"), ("exec", "-it", "box", "sh"), ("start", "-ai", "box")):
+            with Screen(shell, *words) as screen:
+                screen.run("echo up", "up\r\n")
+                screen.type("\x05x")
+                assert screen.end() == (0 if words[0] == "start" else 1)
+    finally:
+        (directory / "config.json").unlink()
+        directory.rmdir()
+
+
 def test_two_at_a_terminal_see_the_same(shell: Engine) -> None:
     with Screen(shell, "attach", "box") as one, Screen(shell, "attach", "box") as other:
         other.run("echo here", "here\r\n")
