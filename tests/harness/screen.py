@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import termios
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pexpect
 
-from tests.harness.engine import Engine
 from tests.harness.slow_clock import SLOWNESS
 
 ROWS, COLUMNS = 31, 97
 DETACH = "\x10\x11"
 
 
+class CommandLine(Protocol):
+    """What runs commands: an engine of pyrunc's, or another."""
+
+    environment: dict[str, str]
+    directory: Path
+
+    def argv(self, *words: str) -> list[str]:
+        """Return a whole command line."""
+        ...
+
+
 class Screen:
     """One command with a terminal of its own; it is ended with the block."""
 
-    def __init__(self, engine: Engine, *words: str) -> None:
+    def __init__(self, engine: CommandLine, *words: str) -> None:
         """Start `pyrunc WORDS…`."""
         program, *arguments = engine.argv(*words)
         self.child: Any = pexpect.spawn(
