@@ -21,16 +21,21 @@ def milliseconds(argv: list[str]) -> float:
 
     posix_spawn and a blocking wait: subprocess polls, in steps of milliseconds.
     """
+    return time_and_memory(argv)[0]
+
+
+def time_and_memory(argv: list[str]) -> tuple[float, int]:
+    """As `milliseconds`, and the most memory in bytes that the command, or a child of its, had."""
     program = shutil.which(argv[0]) or argv[0]
     quiet = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
     quiet += [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
     begun = time.perf_counter()
     pid = os.posix_spawn(program, argv, os.environ, file_actions=quiet)
-    _, status = os.waitpid(pid, 0)
+    _, status, usage = os.wait4(pid, 0)
     taken = (time.perf_counter() - begun) * 1000
     if os.waitstatus_to_exitcode(status) != 0:
         raise RuntimeError(f"exit {os.waitstatus_to_exitcode(status)}: {' '.join(argv)}")
-    return taken
+    return taken, usage.ru_maxrss << 10
 
 
 def interleaved(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:

@@ -54,6 +54,15 @@ class Docker:
         """Return a whole command line."""
         return ["docker", "--host", self.socket, *map(str, words)]
 
+    def peak_bytes(self) -> int:
+        """Return the most memory that both daemons had, each at its worst.  Source: proc(5)."""
+        lines = [
+            line.split()
+            for process in self.processes
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        ]
+        return sum(int(words[1]) << 10 for words in lines if words[0] == "VmHWM:")
+
     def stop(self) -> None:
         """Stop both daemons, the younger first, and wait for them."""
         for process in reversed(self.processes):
@@ -86,6 +95,10 @@ class Podman:
         Kernel: raising one needs CAP_SYS_RESOURCE, which even root may lack; podman asks for 2^20.
         """
         return ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
+
+    def peak_bytes(self) -> int:
+        """Nothing runs beside the command."""
+        return 0
 
     def stop(self) -> None:
         """Nothing runs."""
