@@ -176,7 +176,10 @@ def _take_in(
                 layer.member.discard() if is_full else layer.member.close()
             if isinstance(error, OSError):
                 name = repository.reference.familiar()
-                raise KernelError("pull", errno=error.errno or 0, subject=name) from error
+                hint = "make room below --root" if is_full else None
+                raise KernelError(
+                    "pull", errno=error.errno or 0, subject=name, hint=hint
+                ) from error
             raise
         else:
             for layer in layers:
@@ -284,9 +287,10 @@ def _partials(paths: Paths) -> str:
 def _expire_partials(paths: Paths) -> None:
     """Remove what nobody came back for."""
     oldest = time.time() - _PARTIAL_DAYS * 86400
-    with suppress(FileNotFoundError):
-        for name in os.listdir(_partials(paths)):
-            path = f"{_partials(paths)}/{name}"
-            with suppress(FileNotFoundError):
-                if os.stat(path).st_mtime < oldest:
-                    os.unlink(path)
+    for directory in (_partials(paths), f"{paths.temporary()}/uploads"):
+        with suppress(FileNotFoundError):
+            for name in os.listdir(directory):
+                path = f"{directory}/{name}"
+                with suppress(FileNotFoundError):
+                    if os.stat(path).st_mtime < oldest:
+                        os.unlink(path)

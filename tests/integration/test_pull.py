@@ -652,6 +652,39 @@ def test_ended_pull_goes_on_with_the_next(
     assert not partial.exists()
 
 
+@pytest.mark.parametrize("size", ["2m", "5m"])
+def test_full_disk_is_said_and_freed(pyrunc: Engine, registry: Double, size: str) -> None:
+    registry.add_image("x:latest", [tar_of({"b": BIG})])
+    pyrunc.root.mkdir()
+    script = (
+        f"mount -t tmpfs -o size={size} tmpfs {pyrunc.root} && {{ "
+        f"{pyrunc.argv('pull')[0]} pull -q {registry.host}/x; code=$?; "
+        f"find {pyrunc.root} -type f -size +0; exit $code; }}"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        env=pyrunc.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "(ENOSPC)\nhint: make room below --root" in done.stderr
+
+
+def test_old_partial_files_go(registry: Double, paths: Paths) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    for place, age_days in (("partial/old", 15), ("partial/new", 13), ("uploads/old", 15)):
+        path = Path(paths.temporary(), place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        then = time.time() - age_days * 86400
+        os.utime(path, (then, then))
+
+    fetch(paths, f"{registry.host}/x")
+
+    found = Path(paths.temporary()).rglob("*")
+    assert [one.name for one in found if one.is_file()] == ["new"]
+
+
 def test_damaged_partial_file_is_thrown_away(registry: Double, paths: Paths) -> None:
     registry.add_image("x:latest", [tar_of({"b": BIG})])
     digest = max(registry.blobs, key=lambda one: len(registry.blobs[one]))
