@@ -68,6 +68,7 @@ UPDATE = Command(
         _HELP,
     ),
     usage="CONTAINER [CONTAINER...]",
+    later={"kernel-memory": ("", VALUE)},
     counts=(1, UNLIMITED),
     about="Change the limits of containers; of those that run at once.\n\n"
     "What is changed stays when a container is started again.  0 leaves a limit as it is.",
