@@ -19,7 +19,8 @@ FREE = (
 MADE = (
     "run -d --name one -m 64m --cpus 0.5 -l a=b -e A=1 --cap-add NET_ADMIN "
     "-v /tmp:/mnt:ro -v data:/data --tmpfs /t --ulimit nofile=1000:2000 "
-    "--device /dev/null:/dev/x --init busybox sleep 1000",
+    "--device /dev/null:/dev/x --init --health-cmd true --health-interval 1h "
+    "--restart on-failure:2 busybox sleep 1000",
     "create --name two busybox true",
     "run --name three --stop-signal INT busybox true",
 )
