@@ -19,7 +19,7 @@ from ..runtime import seccomp
 from ..runtime.plan import compile_plan
 from ..runtime.plan_context import LaunchContext
 from ..storage import images, overlay
-from . import host_files, spec_builder
+from . import host_files, spec_builder, volume_mounts
 from .cgroup_parent import cgroups_path, is_slice, with_manager
 from .container_user import ContainerUser, resolve_number, resolve_user_in
 from .ensure_image import EMBEDDED_IMAGE
@@ -65,6 +65,7 @@ def _spec(
             spec = document.load_object(file.read(), f"{path}/config.json")
         return spec, _program(spec, facts)
     image, user = _image(engine, options)
+    options = volume_mounts.preview(engine.paths, options, image)
     rendered = None
     if options.seccomp != "unconfined" and not (options.privileged and not options.seccomp):
         names = frozenset(spec_builder.effective_capabilities(options, facts))

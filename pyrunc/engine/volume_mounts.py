@@ -17,9 +17,12 @@ from .mount_grammar import BindMount, container_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..oci.image_record import ImageRecord
+    from ..paths import Paths
     from .create import Container
     from .run_options import RunOptions
 
+_PREVIEW_NAME = "0" * 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
@@ -43,24 +46,25 @@ def make_volumes(container: Container) -> None:
     Raises: NotFound for another container that isn't there; InvalidInput.
     """
     engine, options = container.engine, container.options
-    wanted = {mount.target: mount for mount in options.mounts}
-    taken = set(wanted) | {mount.target for mount in options.tmpfs}
-    for mount in _from_others(container):
-        if mount.target not in taken:
-            wanted[mount.target] = mount
-            taken.add(mount.target)
-    for path in container.image.volumes:
-        target = container_path(path, f"invalid VOLUME of the image: {path[:200]!r}: ")
-        if target not in taken:
-            wanted[target] = BindMount(
-                source="", target=target, create_source=False, is_anonymous=True
-            )
-            taken.add(target)
+    wanted = _wanted(options, container.image, _from_others(container))
     container.undo.push(
         lambda: volumes.let_go(container.connection, engine.paths, container.row.id, remove=True)
     )
-    mounts = tuple(_made(container, mount) for mount in wanted.values())
+    mounts = tuple(_made(container, mount) for mount in wanted)
     container.options = options.replace(mounts=mounts)
+
+
+def preview(paths: Paths, options: RunOptions, image: ImageRecord) -> RunOptions:
+    """Return options as `make_volumes` would leave them, with nothing made or asked: --volumes-from
+    is left out.
+    """
+    mounts = [
+        mount.replace(source=volumes.data_path(paths, mount.volume or _PREVIEW_NAME))
+        if mount.is_volume()
+        else mount
+        for mount in _wanted(options, image, [])
+    ]
+    return options.replace(mounts=tuple(mounts))
 
 
 def find_volumes(container: Container) -> None:
@@ -79,6 +83,26 @@ def fill_volumes(container: Container) -> None:
     for mount in container.options.mounts:
         if mount.is_volume() and mount.copy:
             _fill(container, mount)
+
+
+def _wanted(options: RunOptions, image: ImageRecord, others: list[BindMount]) -> list[BindMount]:
+    """Return every mount; of one place the user's own wins, then another container's."""
+    wanted = {mount.target: mount for mount in options.mounts}
+    taken = set(wanted) | {mount.target for mount in options.tmpfs}
+    anonymous = [
+        BindMount(
+            source="",
+            target=container_path(path, f"invalid VOLUME of the image: {path[:200]!r}: "),
+            create_source=False,
+            is_anonymous=True,
+        )
+        for path in image.volumes
+    ]
+    for mount in others + anonymous:
+        if mount.target not in taken:
+            wanted[mount.target] = mount
+            taken.add(mount.target)
+    return list(wanted.values())
 
 
 def _made(container: Container, mount: BindMount) -> BindMount:

@@ -156,6 +156,15 @@ def test_volumes_from_another_container(pyrunc: Engine) -> None:
     assert names(pyrunc) == {"named"}
 
 
+def test_explain_shows_volumes_and_makes_none(pyrunc: Engine) -> None:
+    spec = pyrunc.json("explain", "--format", "oci", "-v", "shown:/x", IMAGE)
+
+    sources = {mount["destination"]: mount.get("source") for mount in spec["mounts"]}
+    assert sources["/x"] == f"{pyrunc.root}/volumes/shown/_data"
+    assert sources["/data"] == f"{pyrunc.root}/volumes/{'0' * 64}/_data"
+    assert names(pyrunc) == set()
+
+
 def test_volume_in_use_is_not_removed(pyrunc: Engine) -> None:
     run(pyrunc, "--name", "user", "-v", "used:/x").check_returncode()
     full_id = pyrunc("inspect", "-f", "{{.Id}}", "user").stdout.strip()
