@@ -42,7 +42,8 @@ def dispatch(words: list[str]) -> int:
     """Return the exit code of one command line."""
     thin = None if _COMPLETE in os.environ else read_hot(words)
     if thin is None:
-        return _cold(words)
+        act = None if _COMPLETE in os.environ else _monitors_call(words)
+        return _cold(words) if act is None else act()
     name, engine_flags, flags, operands = thin
     try:
         engine = make_engine(engine_flags)
@@ -77,6 +78,44 @@ def _prepare_stop(
 
     seconds, number = stop_command.parse(flags)
     return lambda: stop_command.execute(engine, operands[0], seconds, number)
+
+
+def _monitors_call(words: list[str]) -> Callable[[], int] | None:
+    """Return what the container's monitor calls us for, without click; None for anything else."""
+    outer = thin_parser.parse(option_table.index(option_table.GLOBAL), words)
+    if outer is None or not set(outer[0]) <= _PLAIN_GLOBALS:
+        return None
+    flags, rest = outer
+    if len(rest) < 3 or rest[0] != "container" or any(word.startswith("-") for word in rest):
+        return None
+    _, name, *operands = rest
+    if (name, len(operands)) == ("cleanup", 1):
+        return lambda: _clean_up(make_engine(flags), operands[0])
+    if (name, len(operands)) == ("health-check", 1):
+        return lambda: _check_health(make_engine(flags), operands[0])
+    if (name, len(operands)) == ("start-again", 2) and operands[1].isdigit():
+        return lambda: _start_again(make_engine(flags), operands[0], int(operands[1]))
+    return None
+
+
+def _clean_up(engine: Engine, container_id: str) -> int:
+    from ..engine.finish import cleanup
+
+    cleanup(engine, container_id)
+    return 0
+
+
+def _check_health(engine: Engine, container_id: str) -> int:
+    from ..engine.health import check
+
+    return check(engine, container_id)
+
+
+def _start_again(engine: Engine, container_id: str, lock_fd: int) -> int:
+    from ..engine.start_again import start_by_policy
+
+    start_by_policy(engine, container_id, lock_fd)
+    return 0
 
 
 _PREPARE = {"run": _prepare_run, "exec": _prepare_exec, "stop": _prepare_stop}

@@ -11,6 +11,7 @@ import time
 from ..errors import InvalidInput, Unsupported
 from ..storage import containers
 from . import log_options
+from .restarting import is_coming_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ def _reader(engine: Engine, row: containers.ContainerRow) -> Reader:
 
 
 def _writes(engine: Engine, row: containers.ContainerRow) -> bool:
-    """Tell whether something may still be appended: its monitor writes no more after exit.json."""
-    is_ended = containers.read_exit(engine.paths, row.id) is not None
-    return not is_ended and containers.is_owned(engine.paths, row.id)
+    """Tell whether something may still be appended: by a monitor before its exit.json, or the next.
+
+    A container whose restart policy starts it again goes on, as docker's does.
+    """
+    ended = containers.read_exit(engine.paths, row.id)
+    if ended is not None:
+        return is_coming_back(engine, engine.database(), row, ended)
+    return containers.is_owned(engine.paths, row.id)

@@ -17,10 +17,9 @@ def own_command(engine: Engine, *words: str) -> tuple[str, ...]:
     The very interpreter and package that run now, whatever is in PATH by then.
     """
     package_parent = paths_module.__file__.rpartition("/")[0].rpartition("/")[0]
-    program = (
-        f"import sys; sys.path.insert(0, {package_parent!r}); "
-        "from pyrunc.cli.entry import main; main()"
-    )
+    # -S looks for no libraries: they are where this process found them.
+    places = [package_parent, *(path for path in sys.path if path.startswith("/"))]
+    program = f"import sys; sys.path[:0] = {places!r}; from pyrunc.cli.entry import main; main()"
     subnet = ("--bip", engine.subnet) if engine.subnet else ()
     return (
         sys.executable,

@@ -76,3 +76,15 @@ def test_exec_imports_only_the_pinned_list(loaded: Engine) -> None:
     loaded("rm", "-f", "box", check=True)
 
     assert foreign(found) - ALLOWED == set()
+
+
+def test_what_the_monitor_calls_imports_no_command_line(loaded: Engine) -> None:
+    loaded("run", "-d", "--network", "none", "--name", "box", "--health-cmd", "true",
+           "--health-interval", "1h", "busybox", "sleep", "100", check=True)  # fmt: skip
+    container_id = loaded("inspect", "-f", "{{.Id}}", "box", check=True).stdout.strip()
+    loaded("exec", "box", "true", check=True)  # its seccomp program is compiled now
+    found = imported(loaded, "container", "health-check", container_id)
+    loaded("stop", "-t", "0", "box", check=True)
+    found |= imported(loaded, "container", "cleanup", container_id)
+
+    assert foreign(found) - ALLOWED == set()

@@ -81,6 +81,12 @@ def test_on_failure_tries_so_often(loaded: Engine) -> None:
     assert "nothing is amiss" in loaded("system", "check", check=True).stderr
 
 
+def test_logs_go_on_over_the_wait(loaded: Engine) -> None:
+    loaded(*RUN, "--restart", "on-failure:2", *FAILS, check=True)
+
+    assert loaded("logs", "-f", "box", check=True).stdout == "up\n" * 3
+
+
 def test_success_is_no_failure(loaded: Engine) -> None:
     loaded(*RUN, "--restart", "on-failure", "busybox", "true", check=True)
 
