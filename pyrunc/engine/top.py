@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_OPTIONS = ("-ef",)
 _PS_SECONDS = 10.0
+_WORD_LIMIT = 100_000  # Kernel: one word of a command line holds 131,072 bytes (execve(2))
 # Security: `-o pid=PPID` would make another column look like the one that is filtered by.
 _RENAMED_PID = re.compile(r"\s+([^\s]*)=\s*(PID[^\s]*)")
 
@@ -66,10 +67,11 @@ def _ps(words: Sequence[str], pids: Sequence[int]) -> list[list[str]]:
             hint="install procps",
         )  # fmt: skip
     # BSD's options have no dash; ps takes the list only behind them.
-    done = spawn.run(
-        [program, *words, f"-q{','.join(map(str, pids))}"], timeout_seconds=_PS_SECONDS
-    )
-    if done.returncode != 0:
+    chosen = f"-q{','.join(map(str, pids))}"
+    done = None
+    if len(chosen) < _WORD_LIMIT:
+        done = spawn.run([program, *words, chosen], timeout_seconds=_PS_SECONDS)
+    if done is None or done.returncode != 0:
         done = spawn.run([program, *words], timeout_seconds=_PS_SECONDS)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").partition("\n")[0]
