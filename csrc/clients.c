@@ -251,6 +251,8 @@ static void admit(void)
     }
     clients.all[index] = (struct client){.fd = fd, .stuck_ms = -1};
     send_started_to(clients.launch, fd);
+    if (clients.end.type == PACKET_EXIT)
+        clients.all[index].owed = OWED_END;
     if (clients.all[STARTER].stuck_ms >= 0)
         clients.all[STARTER].stuck_ms = now_ms();
 }
