@@ -10,7 +10,9 @@ import os
 from contextlib import contextmanager
 
 from ..errors import InvalidState, KernelError
+from ..kernel.namespaces import clone_root_of
 from ..storage import containers, overlay
+from .container_status import running_state
 from .repair import repair
 
 TYPE_CHECKING = False
@@ -81,13 +83,29 @@ def own_changes(engine: Engine, row: ContainerRow) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def whole_root(engine: Engine, row: ContainerRow) -> Iterator[int]:
-    """Yield a read-only view of the container's root filesystem, without volumes.
+    """Yield a view of the container's root filesystem, without volumes; for reading only.
 
-    Raises: NotFound, KernelError.
+    The calling process must have a single thread.  Raises: NotFound, KernelError.
     """
-    upper = f"{engine.paths.bundle(row.id)}/upper"
-    view_fd = overlay.mount_view(engine.paths, row.document["layers"], upper)
+    view_fd = _own_mount(engine, row)
+    if view_fd is None:
+        upper = f"{engine.paths.bundle(row.id)}/upper"
+        view_fd = overlay.mount_view(engine.paths, row.document["layers"], upper)
     try:
         yield view_fd
     finally:
         os.close(view_fd)
+
+
+def _own_mount(engine: Engine, row: ContainerRow) -> int | None:
+    """Return a copy of the very mount that a running container sees; None if it does not run.
+
+    Kernel: a second overlay on an upper directory that is in use may show what was there before.
+    """
+    state = running_state(engine, row)
+    if state is None:
+        return None
+    try:
+        return clone_root_of(state.pid, recursive=False)
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has just ended

@@ -42,8 +42,10 @@ def inodes(pid: int) -> dict[str, int]:
     return found
 
 
-def clone_root_of(pid: int) -> int:
+def clone_root_of(pid: int, *, recursive: bool = True) -> int:
     """Return a detached copy of the mount that a process sees as /; the caller closes it.
+
+    With `recursive`, what is mounted below comes along.
 
     Kernel: only a mount of one's own namespace can be copied, so this goes there and comes back;
     the calling process must have a single thread.  Not for hot paths.
@@ -55,9 +57,8 @@ def clone_root_of(pid: int) -> int:
     try:
         syscalls.setns(there, CLONE_FLAGS["mnt"])
         try:
-            return syscalls.open_tree(
-                syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
-            )
+            flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if recursive else 0)
+            return syscalls.open_tree(syscalls.AT_FDCWD, "/", flags)
         finally:
             syscalls.setns(here, CLONE_FLAGS["mnt"])
             os.fchdir(directory)
