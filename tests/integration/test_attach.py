@@ -59,28 +59,25 @@ def spawn(
 def attached(
     made: list[subprocess.Popen[bytes]], engine: Engine, *words: str, name: str = "box"
 ) -> subprocess.Popen[bytes]:
-    """Start `attach`, and wait until the monitor has it: the event stands before it connects."""
-    count = connections(engine, name)
+    """Start `attach`, and wait until the monitor has it."""
+    pid = monitor(engine, name)
+    count = connections(pid)
     client = spawn(made, engine, "attach", *words, name)
-    wait_until(lambda: connections(engine, name) > count)
+    wait_until(lambda: connections(pid) > count)
     return client
 
 
-def connections(engine: Engine, name: str) -> int:
-    """Return how many sockets the monitor of a container holds."""
-    pid = monitor(engine, name)
+def connections(pid: int) -> int:
+    """Return how many sockets a monitor holds."""
     links = [fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()]
     return sum(str(link).startswith("socket:") for link in links)
 
 
 def monitor(engine: Engine, name: str) -> int:
     """Return the process that is a container's monitor."""
-    state = json.loads((run_dir(engine, name) / "state.json").read_text())
-    return int(state["monitor_pid"])
-
-
-def run_dir(engine: Engine, name: str) -> Path:
-    return Path(engine.runroot / "containers" / engine.json("inspect", name)[0]["Id"])
+    container_id = engine.json("inspect", name)[0]["Id"]
+    state = engine.runroot / "containers" / container_id / "state.json"
+    return int(json.loads(state.read_text())["monitor_pid"])
 
 
 def wait_until(condition: Any, seconds: float = 10) -> None:
