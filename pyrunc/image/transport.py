@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+import socket
 import ssl
 import threading
 import time
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
@@ -101,7 +104,7 @@ class Transport:
         self._tell = tell
         self._lock = threading.Lock()
         self._pools: dict[tuple[Tls | None, str], urllib3.PoolManager] = {}
-        self._open: set[Response] = set()
+        self._connections: set[HTTPConnection] = set()
         self._told: set[str] = set()
         self._cancelled = threading.Event()
 
@@ -159,8 +162,6 @@ class Transport:
 
     def close(self, response: Response) -> None:
         """Give the connection back if the answer was read to its end, else close it."""
-        with self._lock:
-            self._open.discard(response)
         with contextlib.suppress(*BROKEN):
             response.release_conn()
             response.close()
@@ -168,11 +169,11 @@ class Transport:
     def cancel(self) -> None:
         """Make every thread that waits for a registry stop waiting."""
         self._cancelled.set()
-        with self._lock:
-            answers = list(self._open)
-        for response in answers:
-            with contextlib.suppress(ValueError, RuntimeError, OSError):
-                response.shutdown()
+        for connection in list(self._connections):
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    # Not the method of SSLSocket, which takes TLS apart under a thread that reads.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     def revive(self) -> None:
         """Go on after `cancel`, when nobody waits any more."""
@@ -239,8 +240,6 @@ class Transport:
             self._check_cancelled()
             raise _Unreachable(url, error) from error
         response.url = url  # urllib3 knows only its path
-        with self._lock:
-            self._open.add(response)
         self._show_warnings(response)
         return response
 
@@ -264,6 +263,7 @@ class Transport:
                     pool = urllib3.PoolManager(
                         maxsize=_POOL_SIZE, ssl_context=context, blocksize=_BLOCK_BYTES
                     )
+                pool.pool_classes_by_scheme = _tracking(self._connections)
                 self._pools[key] = pool
         return pool
 
@@ -364,6 +364,36 @@ class _Unreachable(Exception):
 def _harmless(text: str) -> str:
     # Security: what a registry says must not reach a terminal as an escape sequence.
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _tracking(connections: set[HTTPConnection]) -> dict[str, type[HTTPConnectionPool]]:
+    """Return pools whose connections are in a set as long as they are open."""
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            connections.add(self)
+
+        def close(self) -> None:
+            connections.discard(self)
+            super().close()
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            connections.add(self)
+
+        def close(self) -> None:
+            connections.discard(self)
+            super().close()
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 def _errno(error: BaseException | None) -> int:

@@ -685,6 +685,32 @@ def test_old_partial_files_go(registry: Double, paths: Paths) -> None:
     assert [one.name for one in found if one.is_file()] == ["new"]
 
 
+def test_interrupt_waits_for_no_registry(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"}), tar_of({"b": b"2"})])
+    silent, gone = threading.Semaphore(0), threading.Event()
+
+    def says_nothing(request: Request) -> bool:
+        layers = json.loads(registry.manifests["x:latest"][1])["layers"]
+        if not request.path.endswith(tuple(one["digest"] for one in layers)):
+            return False
+        silent.release()
+        gone.wait(30)
+        return True
+
+    registry.faults.append(says_nothing)
+    process = subprocess.Popen(
+        pyrunc.argv("pull", f"{registry.host}/x"), env=pyrunc.environment,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert silent.acquire(timeout=20)
+    assert silent.acquire(timeout=20)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(timeout=10)
+    gone.set()
+
+    assert code == 130
+
+
 def test_damaged_partial_file_is_thrown_away(registry: Double, paths: Paths) -> None:
     registry.add_image("x:latest", [tar_of({"b": BIG})])
     digest = max(registry.blobs, key=lambda one: len(registry.blobs[one]))
