@@ -6,9 +6,12 @@ journal, where it was sent there (journal_reader.py).
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 from ..errors import InvalidInput, Unsupported
+from ..kernel import pidfd
 from ..storage import containers
 from . import log_options
 from .restarting import is_coming_back
@@ -102,11 +105,28 @@ def _reader(engine: Engine, row: containers.ContainerRow) -> Reader:
 
 
 def _writes(engine: Engine, row: containers.ContainerRow) -> bool:
-    """Tell whether something may still be appended: by a monitor before its exit.json, or the next.
+    """Tell whether something may still be appended: by this monitor, or by the next.
 
-    A container whose restart policy starts it again goes on, as docker's does.
+    With a client that does not read, exit.json comes before the rest of the output: as long as its
+    monitor is one, and has not become the clean-up command, there may be more.  A container whose
+    restart policy starts it again goes on, as docker's does.
     """
     ended = containers.read_exit(engine.paths, row.id)
-    if ended is not None:
-        return is_coming_back(engine, engine.database(), row, ended)
-    return containers.is_owned(engine.paths, row.id)
+    if ended is None:
+        return containers.is_owned(engine.paths, row.id)
+    state = containers.read_state(engine.paths, row.id)
+    if state is not None and _is_monitor(state):
+        return True
+    return is_coming_back(engine, engine.database(), row, ended)
+
+
+def _is_monitor(state: containers.RunState) -> bool:
+    fd = pidfd.open_process(state.monitor_pid, state.monitor_start_time)
+    if fd is None:
+        return False
+    try:
+        return Path(f"/proc/{state.monitor_pid}/comm").read_text() == "pyrunc:monitor\n"
+    except OSError:
+        return False
+    finally:
+        os.close(fd)

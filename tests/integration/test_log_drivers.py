@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +128,36 @@ def test_a_reader_that_stopped_finds_its_place_among_compressed_files(engine: En
 
     wanted = [f"line {i}" for i in range(100)] + [f"line {i}" for i in range(900)]
     assert (first + rest).decode().splitlines() == wanted
+
+
+def test_followed_to_the_end_though_a_client_reads_late(engine: Engine) -> None:
+    """With such a client the record of the end comes before the rest of the output."""
+    ours, theirs = os.pipe()
+    words = ["run", "--network", "none", "--name", "late", "busybox", "yes", "0123456789"]
+    client = subprocess.Popen(engine.argv(*words), env=engine.environment, stdout=theirs)
+    os.close(theirs)
+    while engine("exec", "late", "true").returncode:
+        time.sleep(0.02)
+    follow = engine.argv("logs", "-f", "late")
+    reader = subprocess.Popen(follow, env=engine.environment, stdout=subprocess.PIPE)
+    got: list[bytes] = []
+    collector = threading.Thread(target=lambda: got.append(reader.communicate()[0]))
+    collector.start()
+    log, size = files(engine, "late")[""], -1
+    while log.stat().st_size != size:  # until all that is between us is full
+        size = log.stat().st_size
+        time.sleep(0.2)
+    engine("kill", "late", check=True)
+    while engine("ps", "-q", "-f", "name=late").stdout:
+        time.sleep(0.02)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        reader.wait(0.3)
+    with Path(f"/proc/self/fd/{ours}").open("rb") as late:
+        os.close(ours)
+        read = late.read()
+    assert client.wait(30) == 137
+    collector.join(30)
+    assert (len(got[0]), got[0]) == (len(read), read)
 
 
 def test_a_file_is_read_once_whether_compressed_or_not_or_both(engine: Engine) -> None:
