@@ -11,8 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* What the command's exit code says: the container is still starting. */
-enum { STILL_STARTING = 1 };
+/* What the command's exit code says of the container; any other is a check that failed itself. */
+enum { SETTLED = 0, STILL_STARTING = 3 };
 
 static struct {
     const struct plan *plan;
@@ -84,7 +84,7 @@ static int reap_check(int flags)
     close(health.pidfd);
     health.pidfd = -1;
     health.pid = 0;
-    return info.si_code == CLD_EXITED ? info.si_status : 0;
+    return info.si_code == CLD_EXITED ? info.si_status : -1;
 }
 
 /* One of them is ready, as poll(2) says it. */
@@ -95,7 +95,8 @@ void health_ready(const struct pollfd *watched)
     int code = reap_check(WNOHANG);
     if (health.pid != 0)
         return;
-    health.is_starting = code == STILL_STARTING;
+    if (code == SETTLED || code == STILL_STARTING)
+        health.is_starting = code == STILL_STARTING;
     plan_next();
 }
 

@@ -57,6 +57,10 @@ def _await_start(engine: Engine, connection: Connection, row: ContainerRow) -> N
 def _exit_code(engine: Engine, connection: Connection, row: ContainerRow) -> int:
     ended = await_end(engine, row)
     while ended is not None and is_coming_back(engine, connection, row, ended):
+        if not containers.is_owned(engine.paths, row.id):  # whoever would start it was killed
+            from .repair import repair
+
+            repair(engine, connection)
         time.sleep(_LOOK_SECONDS)
         ended = await_end(engine, row)
     if ended is None and containers.status(engine.paths, row) == containers.CREATED:

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 _OUTPUT_BYTES = 4096
 _GRACE_SECONDS = 2.0
 _NOT_RUN = -1
-# What the monitor is told by the exit code.
+# What the monitor is told by the exit code (csrc/health.c); it keeps its mind at any other.
 SETTLED = 0
-STILL_STARTING = 1
+STILL_STARTING = 3
+UNKNOWN = 4
 
 
 def health(engine: Engine, row: ContainerRow, started_ns: int | None) -> dict[str, Any] | None:
@@ -50,9 +51,9 @@ def health(engine: Engine, row: ContainerRow, started_ns: int | None) -> dict[st
 
 
 def check(engine: Engine, container_id: str) -> int:
-    """Check once and record the result; returns SETTLED or STILL_STARTING.
+    """Check once and record the result; returns SETTLED, STILL_STARTING or UNKNOWN.
 
-    Nothing is recorded of a container that is paused, or has ended meanwhile.
+    The last one of a container that is paused, or has ended meanwhile: nothing is recorded then.
     Raises: NotFound.
     """
     connection = engine.database()
@@ -60,12 +61,12 @@ def check(engine: Engine, container_id: str) -> int:
     healthcheck = row.document.get("healthcheck") or {}
     state = look(engine, row).state
     if not _is_up(engine, row, state) or state is None or not is_checked(healthcheck):
-        return SETTLED
+        return UNKNOWN
     result = _probe(engine, row, state, healthcheck)
     in_start_ns = time.time_ns() - state.started_ns
     with Transaction(connection):
         if not _is_up(engine, row, state) or not containers.exists(connection, row.id):
-            return SETTLED
+            return UNKNOWN
         before = _read(engine, row.id, state.started_ns)
         after = health_state.after_check(
             before,

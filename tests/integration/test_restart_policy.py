@@ -226,3 +226,15 @@ def test_stop_waits_as_long_as_the_container_was_given(loaded: Engine) -> None:
 
     assert time.monotonic() - before < 5 * SLOWNESS
     assert loaded("wait", "box").stdout == "137\n"
+
+
+def test_wait_sees_to_a_sleeper_that_was_killed(loaded: Engine) -> None:
+    script = "[ -e /x ] && exit 4; touch /x; sleep 100"
+    loaded(*RUN, "--restart", "on-failure:1", "busybox", "sh", "-c", script, check=True)
+    until(lambda: loaded("exec", "box", "test", "-e", "/x").returncode == 0)
+    change(loaded, "delay_ms=1000")
+    os.kill(int(look(loaded, "{{.State.Pid}}")), signal.SIGKILL)
+    until(lambda: status(loaded) == "restarting")
+    os.kill(sleeper(loaded), signal.SIGKILL)
+
+    assert loaded("wait", "box", check=True).stdout == "4\n"
