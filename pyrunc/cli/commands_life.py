@@ -322,7 +322,7 @@ RESTART = Command(
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Stop containers, and start them again.",
-    complete=running_containers,
+    complete=containers,
 )
 
 RENAME = Command(
