@@ -104,7 +104,9 @@ def run_config(row: ContainerRow, image: ImageRecord, image_config: Config) -> C
             environment[name] = value
     entrypoint = image.entrypoint if options.entrypoint is None else options.entrypoint
     inherits = options.entrypoint is None and not options.command
+    healthcheck = row.document.get("healthcheck")  # the image's and the flags', together
     return dict(image_config) | {
+        **({"Healthcheck": healthcheck} if healthcheck else {}),
         "User": options.user or image.user,
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "Entrypoint": list(entrypoint),

@@ -172,6 +172,13 @@ def test_commit_changes_the_config(shared: Engine) -> None:
     assert (config["Entrypoint"], config["Cmd"]) == (["/bin/sh", "-c", "exec x"], None)
 
 
+def test_commit_keeps_the_health_check_of_the_flags(shared: Engine) -> None:
+    name = made(shared, "checked", "true", "--health-cmd", "test -e /x", "--health-retries", "2")
+    shared("commit", name, "checked:1", check=True)
+    healthcheck = show(shared, "checked:1")["Config"]["Healthcheck"]
+    assert healthcheck == {"Test": ["CMD-SHELL", "test -e /x"], "Retries": 2}
+
+
 BAD_COMMITS = [
     (["-c", "RUN x", "plain"], "run is not a valid change command"),
     (["-c", "ENV", "plain"], "ENV requires at least one argument"),
