@@ -229,6 +229,7 @@ static int complain(const struct child *child, int error)
                                          : ": it can't be executed\n";
     if (!child->is_created)
         return error;
+    child->progress->records[child->progress->current].error = -error;
     sys_write_once(STDERR_FILENO, "exec ", 5);
     sys_write_once(STDERR_FILENO, name, strlen(name));
     sys_write_once(STDERR_FILENO, why, strlen(why));

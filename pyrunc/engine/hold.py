@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from errno import ENXIO
+from errno import ENOENT, ENXIO
+from fcntl import LOCK_SH, flock
 
 from ..errors import Interrupted, PyruncError
 from ..kernel import namespaces
+from ..storage import containers
 from . import journal
 from .container_status import running_state
 
@@ -66,37 +68,55 @@ def end_by_signal(signals: SignalPipe) -> None:
 
 
 def release(engine: Engine, row: ContainerRow) -> None:
-    """Let a held container go on, and wait until its command runs.
+    """Let a held container go on, and wait until its command runs, or has.
 
     Raises: PyruncError when the command can't be executed; its words are in the log.
     """
-    path = f"{engine.paths.run_dir(row.id)}/{FIFO}"
+    held = running_state(engine, row)
+    if held is None:
+        raise _not_started(row)
+    watch_fd = os.open(engine.paths.bundle(row.id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flock(watch_fd, LOCK_SH)  # --rm leaves the record of its end as long as we look for it
+        _write_byte(f"{engine.paths.run_dir(row.id)}/{FIFO}")
+        _await_start(engine, row, held.started_ns)
+    finally:
+        os.close(watch_fd)
+
+
+def _write_byte(path: str) -> None:
     try:
         fifo_fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno != ENXIO:  # the step has read its byte, or the process is gone
-            raise
-    else:
-        try:
-            os.write(fifo_fd, b"g")
-        finally:
-            os.close(fifo_fd)
-    _await_start(engine, row)
+        if error.errno in (ENXIO, ENOENT):  # the step has read its byte, or the process is gone
+            return
+        raise
+    try:
+        os.write(fifo_fd, b"g")
+    finally:
+        os.close(fifo_fd)
 
 
-def _await_start(engine: Engine, row: ContainerRow) -> None:
+def _await_start(engine: Engine, row: ContainerRow, held_ns: int) -> None:
+    """Wait until another life than the held one is on record: it begins with execve."""
     deadline = time.monotonic() + _START_SECONDS
-    while (state := running_state(engine, row)) is not None and time.monotonic() < deadline:
-        if not state.held:
+    while time.monotonic() < deadline:
+        state = containers.read_state(engine.paths, row.id)
+        if state is not None and not state.held:
             journal.started(engine.database(), row, state.started_ns)
             return
+        ended = containers.any_exit(engine.paths, row.id)
+        if ended is not None and ended.started_ns > held_ns:
+            return
+        if ended is not None and ended.started_ns == held_ns:
+            break
         time.sleep(_PAUSE_SECONDS)
-    from .await_end import await_end
+    raise _not_started(row)
 
-    ended = await_end(engine, row, 1.0)
-    if ended is None or ended.exit_code in (125, 126, 127):
-        raise PyruncError(
-            f"container {row.name!r} did not start",
-            subject=row.id,
-            hint=f"`pyrunc logs {row.name}` shows why",
-        )
+
+def _not_started(row: ContainerRow) -> PyruncError:
+    return PyruncError(
+        f"container {row.name!r} did not start",
+        subject=row.id,
+        hint=f"`pyrunc logs {row.name}` shows why",
+    )
