@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.harness import lanes
 from tests.harness.slow_clock import SLOWNESS
 
 __all__ = ["SLOWNESS", "SOURCE", "Completed", "Engine", "command"]
@@ -51,7 +50,6 @@ class Engine:
             "PYRUNC_RUNROOT": str(self.runroot),
             "PYRUNC_BRIDGE": self.bridge,
             "PYRUNC_BIP": f"{self.gateway}/24",
-            **lanes.environment(),
         }
 
     def argv(self, *words: str | Path) -> list[str]:

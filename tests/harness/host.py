@@ -107,7 +107,7 @@ def _processes() -> list[str]:
         try:
             name = (directory / "comm").read_text().strip()
             if not name.startswith("pyrunc") or (
-                lanes.name() and lanes.is_anothers(directory.name)
+                lanes.name() and not lanes.is_ours(directory.name)
             ):
                 continue
             state = (directory / "stat").read_text().rpartition(")")[2].split()[0]

@@ -2,8 +2,8 @@
 
 `pytest -n 2` (pytest-xdist) starts workers.  Each gets a mount namespace of its own, and all but
 the first a network namespace: what one makes, the others' guards (harness/host.py) don't find.  The
-first keeps the machine's network.  Cgroups and processes are everybody's: processes carry their
-worker's name in the environment, and cgroups are compared once, around the whole run.
+first keeps the machine's network.  Processes are told apart by their mount namespace; cgroups are
+everybody's, and compared once, around the whole run.
 """
 
 from __future__ import annotations
@@ -15,18 +15,13 @@ from pathlib import Path
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
-_VARIABLE = "PYRUNC_TEST_LANE"
 FIRST = "gw0"
+_name = ""
 
 
 def name() -> str:
     """Return the name of this process's lane; empty where tests run one after the other."""
-    return os.environ.get(_VARIABLE, "")
-
-
-def environment() -> dict[str, str]:
-    """Return what a process with an environment of its own needs to be known as this lane's."""
-    return {_VARIABLE: name()} if name() else {}
+    return _name
 
 
 def enter(worker: str) -> None:
@@ -35,7 +30,8 @@ def enter(worker: str) -> None:
     Kernel: unshare(2) moves the calling thread; programs that it starts are where it is.
     Raises: OSError without CAP_SYS_ADMIN.
     """
-    os.environ[_VARIABLE] = worker
+    global _name  # noqa: PLW0603
+    _name = worker
     if os.getuid() != 0:
         return
     flags = _CLONE_NEWNS if worker == FIRST else _CLONE_NEWNS | _CLONE_NEWNET
@@ -49,8 +45,10 @@ def enter(worker: str) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
 
 
-def is_anothers(pid: str) -> bool:
-    """Tell whether another lane's tests started a process.  Raises: OSError if it is gone."""
-    words = Path("/proc", pid, "environ").read_bytes().split(b"\0")
-    lane = next((word for word in words if word.startswith(f"{_VARIABLE}=".encode())), b"")
-    return lane not in (b"", f"{_VARIABLE}={name()}".encode())
+def is_ours(pid: str) -> bool:
+    """Tell whether a process is in this lane's mount namespace.  Raises: OSError if it is gone.
+
+    A monitor is where its command was; a container's own processes are not, and are looked for
+    around the whole run.
+    """
+    return Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()

@@ -32,7 +32,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pyrunc.engine.load import load
 from pyrunc.paths import Paths
-load(Paths(root=sys.argv[1], runroot=sys.argv[1] + ".run"), sys.argv[2])
+load(Paths(root=sys.argv[1], runroot=sys.argv[2]), sys.argv[3])
 """
 
 
@@ -53,7 +53,7 @@ def archive(directory: Path) -> Path:
 
 def start(paths: Paths, archive: Path) -> subprocess.Popen[bytes]:
     """Start a load in a process of its own."""
-    argv = [sys.executable, "-c", LOADER, paths.root, str(archive)]
+    argv = [sys.executable, "-c", LOADER, paths.root, paths.runroot, str(archive)]
     return subprocess.Popen(argv, cwd=SOURCE, stderr=subprocess.PIPE)
 
 
