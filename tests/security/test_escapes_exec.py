@@ -21,8 +21,9 @@ __all__ = ["box"]
 # What every process can try on every other, without end; what worked is written down.  `sleep` is
 # the container's own: that its memory can be read shows that looking works.  The name may be that
 # of a moment ago, so what counts is what could only be found before execve: other memory than that
-# of busybox, which has nothing but a stack at first, and nothing but the kernel's page in the end;
-# a root or a directory that is not the container's; a descriptor above 2.
+# of busybox, which has nothing but a stack at first (without a name yet at the top of memory, here
+# amd64's), and nothing but the kernel's page in the end; a root or a directory that is not the
+# container's; a descriptor above 2.
 LURK = r"""
 until [ -e /tmp/go ]; do sleep 0.05; done
 while :; do
@@ -34,7 +35,7 @@ while :; do
             line=busybox
             read -r line <$p/maps
             case $line in
-            "" | *busybox* | *stack* | *vsyscall*) ;;
+            "" | *busybox* | *stack* | *-7ffffffff000" "rw* | *vsyscall*) ;;
             *) echo $line >>/tmp/worked ;;
             esac
             true >>$p/exe && echo exe >>/tmp/worked
