@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..engine import environment, flag_grammar
 from ..engine.exec import ExecOptions
-from ..engine.mount_grammar import clean
 from ..errors import InvalidInput
 from . import output
 
@@ -33,12 +31,10 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
         interactive=bool(flags.get("interactive")),
         terminal=bool(flags.get("tty")),
         privileged=bool(flags.get("privileged")),
-        user=flag_grammar.user(user) if user else "",
-        working_dir=clean(working_dir) if working_dir else "",
+        user=_user(user) if user else "",
+        working_dir=_clean(working_dir) if working_dir else "",
         detach_keys=_keys(keys) if keys else b"",
-        environment=environment.environment(
-            _list(flags, "env-file"), _list(flags, "env"), os.environ
-        ),
+        environment=_environment(_list(flags, "env-file"), _list(flags, "env")),
     )
 
 
@@ -56,6 +52,29 @@ def execute(engine: Engine, options: ExecOptions) -> int:
     from ..engine.exec import execute as enter
 
     return enter(engine, options, tell=output.note)
+
+
+# What only some need is imported by them.
+
+
+def _environment(files: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+    if not files and not values:
+        return ()
+    from ..engine.environment import environment
+
+    return environment(files, values, os.environ)
+
+
+def _user(text: str) -> str:
+    from ..engine import flag_grammar
+
+    return flag_grammar.user(text)
+
+
+def _clean(path: str) -> str:
+    from ..engine.mount_grammar import clean
+
+    return clean(path)
 
 
 def _keys(text: str) -> bytes:

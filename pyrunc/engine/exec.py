@@ -15,13 +15,10 @@ from ..kernel.probe import probe
 from ..oci import document
 from ..oci.record import Record
 from ..runtime import entering, seccomp
-from ..runtime.default_spec import capability_sets
 from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
-from ..runtime.validate import validate_process
 from ..storage import containers
-from . import container_status, journal, restarting
+from . import container_status, journal
 from .await_start import await_start
-from .container_user import resolve_user
 from .trace import Tracer, fault_from_environment
 from .wait import Attachment, SignalPipe, attach
 
@@ -90,6 +87,8 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
 def _running(engine: Engine, row: ContainerRow) -> RunState:
     state = container_status.running_state(engine, row)
     if state is None and containers.status(engine.paths, row) == containers.RESTARTING:
+        from . import restarting
+
         raise restarting.refuse(row)
     if state is None:
         raise InvalidState(
@@ -118,12 +117,17 @@ def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptio
             spec = document.load_object(file.read(), "config.json")
         spec["process"] = _process(spec["process"], state, options)
         if options.privileged:
+            from ..runtime.default_spec import capability_sets
+
             every = [
                 n for n in capabilities.NAMES if capabilities.NUMBERS[n] <= facts.last_capability
             ]
             spec["process"]["capabilities"] = capability_sets(every, facts)
             spec["linux"]["seccomp"] = None
-        validate_process(spec, facts)
+        if options.user or options.working_dir:  # the rest was checked when the container was made
+            from ..runtime.validate import validate_process
+
+            validate_process(spec, facts)
         rows, columns = _window_size(options)
         groups = entering.chosen_cgroups(tuple(row.document["cgroups"]), facts.cgroup, ())
         context = ExecContext(
@@ -164,6 +168,8 @@ def _process(first: dict[str, Any], state: RunState, options: ExecOptions) -> di
     }
     home = None
     if options.user:
+        from .container_user import resolve_user
+
         root_fd = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = resolve_user(root_fd, options.user)

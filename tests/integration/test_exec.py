@@ -114,6 +114,7 @@ def test_many_bytes_pass_both_ways(box: Engine) -> None:
     ("command", "code", "problem"),
     [
         (["nosuch"], 127, "executable file not found in $PATH"),
+        ([""], 127, 'exec: "": executable file not found in $PATH'),
         (["/nosuch"], 127, "no such file or directory"),
         (["/etc"], 126, "permission denied"),
         (["/etc/passwd"], 126, "permission denied"),
