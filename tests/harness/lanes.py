@@ -17,6 +17,7 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
 FIRST = "gw0"
 _name = ""
+_is_cut_off = False
 
 
 def name() -> str:
@@ -30,7 +31,7 @@ def enter(worker: str) -> None:
     Kernel: unshare(2) moves the calling thread; programs that it starts are where it is.
     Raises: OSError without CAP_SYS_ADMIN.
     """
-    global _name  # noqa: PLW0603
+    global _name, _is_cut_off  # noqa: PLW0603
     _name = worker
     if os.getuid() != 0:
         return
@@ -40,9 +41,15 @@ def enter(worker: str) -> None:
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     if worker != FIRST:
+        _is_cut_off = True
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         Path("/run/netns").mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
+
+
+def in_the_machines_network() -> list[str]:
+    """Return the words before a command that needs it: whoever started the workers is there."""
+    return ["nsenter", f"--net=/proc/{os.getppid()}/ns/net"] if _is_cut_off else []
 
 
 def is_ours(pid: str) -> bool:

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.harness import lanes
 from tests.images import pack
 
 NAME = "docker.io/library/debian-node:latest"
@@ -138,7 +139,8 @@ def apt(root: Path, *words: str) -> None:
 
 
 def run(*words: str | Path) -> None:
-    """Run a program; show what it said only if it fails."""
+    """Run a program, which may use the network; show what it said only if it fails."""
+    words = (*lanes.in_the_machines_network(), *words)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode != 0:

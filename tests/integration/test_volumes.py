@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -337,8 +339,9 @@ def test_killed_run_never_leaves_a_half_filled_volume(pyrunc: Engine) -> None:
     shutil.copytree(data / "_data", data / "_new")
     (data / "_new/junk").write_text("of a copy that was cut off")
     (data / "_data/file").write_text("somebody was quicker")
-    database = ["sqlite3", str(pyrunc.root / "pyrunc.db")]
-    subprocess.run([*database, "UPDATE volumes SET is_seeding=1 WHERE name='half'"], check=True)
+    with closing(sqlite3.connect(pyrunc.root / "pyrunc.db")) as database:
+        database.execute("UPDATE volumes SET is_seeding=1 WHERE name='half'")
+        database.commit()
 
     done = run(pyrunc, "--rm", "-v", "half:/data", image=IMAGE, script="cat /data/file; ls /data")
 
