@@ -9,7 +9,6 @@ from ..errors import InvalidInput, NotFound, Unsupported
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, containers_and_images
-from .go_template import TemplateError
 from .option_table import FLAG, VALUE
 
 if TYPE_CHECKING:
@@ -72,26 +71,14 @@ def _inspect(call: Call, kind: str) -> int:
 
     engine = call.engine()
     with_size = call.is_on("size")
-    found: list[Value] = []
-    missing: list[NotFound] = []
-    for name in call.operands:
-        try:
-            document = look_up(engine, name, kind=kind or None, with_size=with_size)
-            if with_size and "SizeRw" not in document:
-                output.warning("--size ignored for images")
-            found.append(document)
-        except NotFound as error:
-            missing.append(error)
-    try:
-        if found or not call.text("format"):
-            listing.print_objects(found, call.text("format"))
-    except TemplateError as error:
-        output.problem(error)
-        return listing.template_exit_code(error, is_list=False)
-    for lost in missing:
-        # docker's words, which scripts look for
-        output.note(f"Error: No such {kind or 'object'}: {output.printable(lost.name)}")
-    return 1 if missing else 0
+
+    def look(name: str) -> Value:
+        document = look_up(engine, name, kind=kind or None, with_size=with_size)
+        if with_size and "SizeRw" not in document:
+            output.warning("--size ignored for images")
+        return document
+
+    return listing.inspect_each(call.operands, look, call.text("format"), what=kind or "object")
 
 
 def mount(call: Call) -> int:

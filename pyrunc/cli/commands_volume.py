@@ -11,7 +11,6 @@ from ..errors import InvalidInput, NotFound, Unsupported
 from . import listing, output, prune_words, units
 from .commands import UNLIMITED, Call, Command
 from .completion import volumes as complete_volumes
-from .go_template import TemplateError
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
@@ -76,23 +75,12 @@ def inspect(call: Call) -> int:
     from ..engine.volume import inspect_volume
 
     engine = call.engine()
-    found: list[Value] = []
-    missing: list[NotFound] = []
-    for name in call.operands:
-        try:
-            found.append(inspect_volume(engine, name))
-        except NotFound as error:
-            missing.append(error)
-    try:
-        if found or not call.text("format"):
-            listing.print_objects(found, call.text("format"))
-    except TemplateError as error:
-        output.problem(error)
-        return listing.template_exit_code(error, is_list=False)
-    for lost in missing:
-        # docker's words, which scripts look for
-        output.note(f"Error: No such volume: {output.printable(lost.name)}")
-    return 1 if missing else 0
+    return listing.inspect_each(
+        call.operands,
+        lambda name: inspect_volume(engine, name),
+        call.text("format"),
+        what="volume",
+    )
 
 
 def rm(call: Call) -> int:

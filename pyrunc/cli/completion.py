@@ -103,48 +103,54 @@ def stopped_containers(
 def _containers(
     ctx: click.Context, incomplete: str, states: tuple[str, ...] | None
 ) -> list[CompletionItem]:
-    try:
+    def names() -> list[str]:
         from ..engine.ps import list_containers
 
         listed = list_containers(_engine(ctx), show_all=True)
-    except Exception:  # noqa: BLE001  # an error text in the middle of a command line helps nobody
-        return []
-    found = [summary for summary in listed if states is None or summary.state in states]
-    names = [summary.name for summary in found]
-    return _items(
-        names + ([summary.id[:12] for summary in found] if incomplete else []), incomplete
-    )
+        found = [summary for summary in listed if states is None or summary.state in states]
+        ids = [summary.id[:12] for summary in found] if incomplete else []
+        return [summary.name for summary in found] + ids
+
+    return _items(_quietly(names), incomplete)
 
 
 def images(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete names of images as users write them."""
-    try:
+
+    def names() -> list[str]:
         from ..engine.images import list_images
         from ..oci.reference import parse_full
 
-        names = [
+        found = [
             parse_full(name).familiar()
             for image in list_images(_engine(ctx).paths)
             for name in image.names
         ]
-    except Exception:  # noqa: BLE001
-        return []
-    return _items(names + [name.removesuffix(":latest") for name in names], incomplete)
+        return found + [name.removesuffix(":latest") for name in found]
+
+    return _items(_quietly(names), incomplete)
 
 
 def volumes(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete names of volumes."""
-    try:
+
+    def names() -> list[str]:
         from ..engine.volume import list_volumes
 
-        names = [volume.name for volume in list_volumes(_engine(ctx))]
-    except Exception:  # noqa: BLE001
+        return [volume.name for volume in list_volumes(_engine(ctx))]
+
+    return _items(_quietly(names), incomplete)
+
+
+def _quietly(names: Callable[[], list[str]]) -> list[str]:
+    try:
+        return names()
+    except Exception:  # noqa: BLE001  # an error text in the middle of a command line helps nobody
         return []
-    return _items(names, incomplete)
 
 
 def containers_and_images(

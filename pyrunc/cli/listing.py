@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.go_values import go_quote
-from ..errors import InvalidInput, PyruncError
+from ..errors import InvalidInput, NotFound, PyruncError
 from ..oci import document
 from . import output
 from .go_functions import NIL, NO_LIST, NO_MAP, Method, OpenMap, Struct, Value, to_json
@@ -99,6 +99,31 @@ def print_objects(objects: Sequence[Value], layout: str) -> None:
     else:
         template = _template(layout)
         output.text("".join(template.execute(opened(value)) + "\n" for value in objects))
+
+
+def inspect_each(
+    names: Sequence[str], look_up: Callable[[str], Value], layout: str, *, what: str
+) -> int:
+    """Print what is found of each name, then say which are not there; return the exit code."""
+    from .go_template import TemplateError
+
+    found: list[Value] = []
+    missing: list[NotFound] = []
+    for name in names:
+        try:
+            found.append(look_up(name))
+        except NotFound as error:
+            missing.append(error)
+    try:
+        if found or not layout:
+            print_objects(found, layout)
+    except TemplateError as error:
+        output.problem(error)
+        return template_exit_code(error, is_list=False)
+    for lost in missing:
+        # docker's words, which scripts look for
+        output.note(f"Error: No such {what}: {output.printable(lost.name)}")
+    return 1 if missing else 0
 
 
 def print_object(value: Value, layout: str) -> None:
