@@ -9,7 +9,7 @@ from ..oci.reference import parse_full
 from . import listing, output, prune_words, units
 from .commands import UNLIMITED, Call, Command
 from .completion import images as complete_images
-from .option_table import FLAG, LIST
+from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
     from ..engine.remove_image import Removed
@@ -38,13 +38,16 @@ def tag(call: Call) -> int:
 
 def rmi(call: Call) -> int:
     """Remove names and images, going on after an error."""
+    from ..engine.images import check_platform, find_image
     from ..engine.remove_image import remove_image
 
     engine = call.engine()
-    force = call.is_on("force")
+    force, platform = call.is_on("force"), call.text("platform")
 
     def remove_one(word: str) -> None:
         try:
+            if platform:
+                check_platform(find_image(engine.paths, word), platform)
             removed = remove_image(engine, word, force=force, keep_parents=call.is_on("no-prune"))
         except NotFound as error:
             if not force:
@@ -105,9 +108,9 @@ RMI = Command(
     rows=(
         ("force", "f", FLAG, "", "", "Also if stopped containers use it, or it has several names"),
         ("no-prune", "", FLAG, "", "", "Keep layers and blobs until the next clean-up"),
+        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
         _HELP,
     ),
-    later={"platform": ("", LIST)},
     usage="IMAGE [IMAGE...]",
     counts=(1, UNLIMITED),
     about="Remove images.\n\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .option_table import Row
 
 _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
-_NO_TERMINAL = "Error: Cannot perform an interactive login from a non TTY device"
+_NO_TERMINAL = "Cannot perform an interactive login from a non TTY device"
 _HEADERS = {
     "Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL",
     "IsAutomated": "AUTOMATED",

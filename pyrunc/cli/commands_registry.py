@@ -78,19 +78,25 @@ def pull(call: Call) -> int:
 def push(call: Call) -> int:
     """Push an image, or all tags of a repository."""
     from ..engine import push as engine_push
+    from ..engine.images import check_platform, find_image
 
     word = call.operands[0].removeprefix("docker://")
     is_quiet, paths = call.is_on("quiet"), call.engine().paths
     if len(call.operands) > 1:
         return _save(call, word)
     reference = parse_full(word)
+    platform = call.text("platform")
     if call.is_on("all-tags"):
+        if platform:
+            raise InvalidInput("--platform is for one tag, not --all-tags", where="--platform")
         engine_push.push_all_tags(paths, word, make_access(call), _progress(is_quiet))
         if is_quiet:
             output.line(reference.full())
         return 0
     if not reference.tag and not reference.digest and not is_quiet:
         output.line("Using default tag: latest")
+    if platform:
+        check_platform(find_image(paths, word), platform)
     pushed = engine_push.push(paths, word, make_access(call), _progress(is_quiet))
     if is_quiet:
         output.line(pushed.name)
@@ -106,7 +112,7 @@ def _save(call: Call, word: str) -> int:
         raise call.usage_problem(
             f"cannot push to {place!r}", f"a second name is a place: {', '.join(_TRANSPORTS)}"
         )
-    save(call.engine().paths, [word], parse_target(place))
+    save(call.engine().paths, [word], parse_target(place), platform=call.text("platform"))
     return 0
 
 
@@ -151,11 +157,12 @@ PUSH = Command(
     push,
     rows=(
         ("all-tags", "a", FLAG, "", "", "All tags of the repository"),
+        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
         ("quiet", "q", FLAG, "", "", "No progress, only the name"),
         *ACCESS_ROWS,
         _HELP,
     ),
-    later={"disable-content-trust": ("", FLAG), "platform": ("", VALUE)},
+    later={"disable-content-trust": ("", FLAG)},
     usage="NAME[:TAG] [PLACE]",
     counts=(1, 2),
     about="Upload an image to a registry, or to oci:DIR, dir:DIR, oci-archive:FILE …\n\n"

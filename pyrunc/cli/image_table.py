@@ -49,12 +49,13 @@ def created_ns(image: ImageRecord) -> int:
     return rfc3339_ns(image.created) or 0
 
 
-def rows(image: ImageRecord, *, full: bool, digests: bool = True) -> list[dict[str, Value]]:
-    """Return the placeholders of `images --format`, once a name.
-
-    Without `digests`, a digest beside a tag of the same repository gets no row of its own.
-    """
+def rows(image: ImageRecord, *, full: bool) -> list[dict[str, Value]]:
+    """Return the placeholders of `images --format`, once a name."""
     created = created_ns(image)
+    digests: dict[str, str] = {}
+    for name in image.repo_digests:
+        repository, _, digest = name.partition("@")
+        digests.setdefault(repository, digest)
     shared: dict[str, Value] = {
         "ID": image.id if full else short(image.id),
         "Digest": image.manifest_digest or NONE,
@@ -67,7 +68,12 @@ def rows(image: ImageRecord, *, full: bool, digests: bool = True) -> list[dict[s
         "UniqueSize": "N/A",
     }
     found = [
-        shared | {"Repository": one.familiar_name(), "Tag": one.tag or NONE}
+        shared
+        | {
+            "Repository": one.familiar_name(),
+            "Tag": one.tag or NONE,
+            "Digest": one.digest or digests.get(one.repository(), NONE),
+        }
         for one in _shown([parse_full(name) for name in image.names])
     ]
     return found or [shared | {"Repository": NONE, "Tag": NONE}]

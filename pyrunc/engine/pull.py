@@ -252,7 +252,9 @@ def _publish(
         lower = tuple(stored.name for stored in effective(stack))
         size_bytes = sum(stored.content_bytes for stored in stack)
         record = make_record(image.config, image.config_digest, lower, size_bytes)
-        record = record.replace(names=(repository.reference.full(),))
+        reference = repository.reference
+        names = (reference.full(), f"{reference.repository()}@{image.fetched.digest}")
+        record = record.replace(names=tuple(dict.fromkeys(names)))
         incoming.publish([record.id])
         images.add(paths, record, _descriptor(image))
     for layer, was_there in zip(layers, there, strict=True):

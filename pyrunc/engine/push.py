@@ -109,6 +109,7 @@ def _push_tag(paths: Paths, reference: Reference, access: Access, progress: Prog
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     media_type = str(document.load_object(raw, subject).get("mediaType") or _type_of(paths, image))
     uploader.push_manifest(raw, media_type, reference.tag, digest)
+    images.add_digest(paths, image.id, reference.repository(), digest)
     progress.line(f"{reference.tag}: digest: {digest} size: {len(raw)}")
     image_event(paths, "push", reference.familiar(), reference.familiar_name())
     with suppress(OSError):

@@ -111,10 +111,9 @@ def _checked_by_name(
             name=word,
             hint="remove the container first, or use -f: it keeps its layers",
         )
-    if wanted.digest:
+    gone = [one for one in references if one.full() == wanted.full()]
+    if not gone:  # the digest of what a tag names
         gone = [one for one in references if one.repository() == wanted.repository()]
-    else:
-        gone = [one for one in references if one.full() == wanted.full()]
     repositories = {one.repository() for one in references if one.tag and one not in gone}
     # Digests without a tag beside them are of no use to anybody.
     gone += [

@@ -212,6 +212,11 @@ def _to_file(path: str, saved: list[SavedImage], with_docker: bool) -> None:
         finally:
             os.close(fd)
         return
+    directory = os.path.dirname(path) or "."
+    if not os.path.isdir(directory):
+        raise InvalidInput(
+            f'invalid output path: directory "{directory}" does not exist', where="--output"
+        )
     temporary = f"{path}.{os.urandom(4).hex()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

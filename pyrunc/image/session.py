@@ -229,7 +229,7 @@ class Session:
         raw = self.transport.read(response)
         if response.status in (400, 401, 403):
             raise AuthRequired(
-                f"unauthorized: {error_text(raw) or 'incorrect username or password'}",
+                _unauthorized(error_text(raw) or "incorrect username or password"),
                 url=shown(realm),
                 status=response.status,
                 hint="log in with: pyrunc login",
@@ -262,12 +262,17 @@ class Session:
     def _refused(self, url: str, raw: bytes) -> AuthRequired:
         host = self._origin[1]
         return AuthRequired(
-            f"unauthorized: {error_text(raw) or 'authentication required'}",
+            _unauthorized(error_text(raw) or "authentication required"),
             url=shown(url),
             status=401,
             code="UNAUTHORIZED",
             hint=f"log in with: pyrunc login {host}",
         )
+
+
+def _unauthorized(words: str) -> str:
+    """Return a registry's words, which may begin with that code themselves."""
+    return words if words.startswith(("unauthorized: ", "denied: ")) else f"unauthorized: {words}"
 
 
 def _asks(status: int, challenges: list[str]) -> bool:

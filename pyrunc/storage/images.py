@@ -91,6 +91,17 @@ def set_name(paths: Paths, word: str, name: str) -> str:
     return entry_id(entry)
 
 
+def add_digest(paths: Paths, image_id: str, repository: str, digest: str) -> None:
+    """Note that a repository has an image by that digest of its manifest; without it, nothing."""
+    with index_lock(paths):
+        entries = _entries(paths)
+        for entry in entries:
+            if entry_id(entry) == image_id and entry.get("digest") == digest:
+                _put(entries, f"{repository}@{digest}", image_id, entry | {"annotations": {}})
+                write_index(paths, entries)
+                return
+
+
 def remove_name(paths: Paths, name: str) -> None:
     """Take a name away; the image stays, nameless if it was its last.
 
@@ -317,7 +328,7 @@ def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any
     own = [other for other in entries if entry_id(other) == image_id]
     named = [other for other in own if entry_name(other)]
     return record.replace(
-        names=tuple(map(entry_name, named)),
+        names=tuple(sorted(map(entry_name, named))),
         manifest_digest=str(entry.get("digest", "")),
         repo_digests=tuple(dict.fromkeys(map(_repo_digest, named))),
         roots=tuple(sorted({d for e in own for d in (str(e.get("digest")), entry_index(e)) if d})),
@@ -325,8 +336,9 @@ def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any
 
 
 def _repo_digest(entry: dict[str, Any]) -> str:
-    repository = parse_full(entry_name(entry)).repository()
-    return f"{repository}@{entry_index(entry) or entry.get('digest', '')}"
+    reference = parse_full(entry_name(entry))
+    digest = reference.digest or entry_index(entry) or entry.get("digest", "")
+    return f"{reference.repository()}@{digest}"
 
 
 def _for_name(entry: dict[str, Any], name: str) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def test_login_on_a_terminal_hides_the_password(pyrunc: Engine, registry: Double
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-u", "ada"], "Error: Cannot perform an interactive login from a non TTY device"),
-        ([], "Error: Cannot perform an interactive login from a non TTY device"),
+        (["-u", "ada"], "pyrunc: Cannot perform an interactive login from a non TTY device"),
+        ([], "pyrunc: Cannot perform an interactive login from a non TTY device"),
         (["--password-stdin"], "the --password-stdin option requires --username to be set"),
         (["-u", "a", "-p", "b", "--password-stdin"],
          "conflicting options: cannot specify both --password and --password-stdin"),

@@ -841,7 +841,7 @@ def test_containerd_mirror_hears_which_registry_is_meant(paths: Paths, directory
     asked = [one for one in mirror.requests if one.path != "/v2/"]
     assert {one.query["ns"] for one in asked} == {"docker.io"}
     assert {one.headers["x-who"] for one in asked} == {"me"}
-    assert images.list_images(paths)[0].names == ("docker.io/library/x:latest",)
+    assert images.list_images(paths)[0].names[0] == "docker.io/library/x:latest"
 
 
 def test_proxy_is_used_for_other_hosts(paths: Paths) -> None:

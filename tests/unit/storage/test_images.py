@@ -132,3 +132,15 @@ def test_broken_hot_form_is_said(paths: Paths) -> None:
 
     with pytest.raises(NotFound, match="missing or broken"):
         images.resolve(paths, "x:1")
+
+
+def test_digest_that_a_repository_knows_stays_when_its_tag_moves(paths: Paths) -> None:
+    digest = ONE[:-2] + "ff"
+    add(paths, ONE, "x:1")
+    images.add_digest(paths, ONE, "docker.io/library/x", digest)
+    images.add_digest(paths, ONE, "docker.io/library/x", "sha256:" + "00" * 32)  # not its own
+    add(paths, TWO, "x:1")
+
+    found = images.resolve(paths, ONE)
+    assert found.names == found.repo_digests == (f"docker.io/library/x@{digest}",)
+    assert images.resolve(paths, f"x@{digest}").id == ONE
