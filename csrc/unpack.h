@@ -56,6 +56,7 @@ enum failure {
     FAIL_MEMORY,
     FAIL_CONFINE,
     FAIL_DATA, /* an entry without content has some */
+    FAIL_XATTR,
 };
 
 struct text {

@@ -119,6 +119,15 @@ static bool has_parent_group(const struct place *place)
     return place->parent->gid != 0;
 }
 
+/* Kernel: ext4 says ENOSPC of attributes that are too large for it, too. */
+static _Noreturn void refuse_xattr(struct unpacker *unpacker, int error)
+{
+    struct statvfs space;
+    bool full = fstatvfs(unpacker->holder_fd, &space) == 0 && space.f_bavail == 0;
+    bool large = error == ERANGE || error == E2BIG || (error == ENOSPC && !full);
+    fail(unpacker, large ? FAIL_XATTR : FAIL_SYSTEM, error);
+}
+
 static void set_xattrs(struct unpacker *unpacker, int fd)
 {
     struct entry *entry = &unpacker->entry;
@@ -127,7 +136,7 @@ static void set_xattrs(struct unpacker *unpacker, int fd)
         if (fsetxattr(fd, xattr->name.bytes, xattr->value.bytes, xattr->value.length, 0) == 0)
             continue;
         if (starts_with(xattr->name, "security.") || errno != EOPNOTSUPP)
-            fail(unpacker, FAIL_SYSTEM, errno);
+            refuse_xattr(unpacker, errno);
         unpacker->xattrs_skipped++;
     }
 }

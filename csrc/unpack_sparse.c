@@ -37,10 +37,11 @@ static bool octal(const unsigned char *field, uint64_t *value)
     uint64_t number = 0;
     size_t i = 0;
     if (field[0] == 0x80) {
+        bool fits = field[1] == 0 && field[2] == 0 && field[3] == 0 && field[4] < 0x80;
         for (i = 4; i < NUMBER; i++)
             number = number << 8 | field[i];
         *value = number;
-        return (number & 1ull << 63) == 0;
+        return fits;
     }
     for (; i < NUMBER && field[i] >= '0' && field[i] <= '7'; i++)
         number = number * 8 + (uint64_t)(field[i] - '0');

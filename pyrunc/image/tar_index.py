@@ -75,7 +75,9 @@ def _next_entry(stream: Stream, subject: str) -> Entry | None:
         if not _has_good_sum(block):
             _refuse(subject, stream, "a header's checksum is wrong")
         kind = chr(block[156])
-        size = int(override["size"]) if "size" in override else _number(block[124:136])
+        size = _number(block[124:136])
+        if "size" in override and kind not in "xgLK":  # it is about the file behind them
+            size = int(override["size"])
         if size is None or not 0 <= size < 1 << 62:
             _refuse(subject, stream, "a size is no number")
         if kind in "xgLK":

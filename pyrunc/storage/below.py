@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+from bisect import bisect_left, insort
 
 from ..errors import UnsafeArchive
 from ..kernel import syscalls
@@ -42,11 +43,7 @@ def finish_tree(tree: str, view_fd: int | None, report: Report, subject: str) ->
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, *_ABSENT):
             raise
-        raise UnsafeArchive(
-            f"cannot unpack {subject}: {error.strerror} in {error.filename!r}",
-            entry=str(error.filename),
-            subject=subject,
-        ) from error
+        raise _refusal(subject, os.fsencode(error.filename or b""), str(error.strerror)) from error
     finally:
         os.close(tree_fd)
 
@@ -58,10 +55,12 @@ class _Finish:
         self._view_fd = view_fd
         self._subject = subject
         self._unknown: set[bytes] = set()
-        self._moves: list[tuple[bytes, bytes]] = []
+        self._in_order: list[bytes] = []  # the unknown ones, and those that were
+        self._moves: dict[bytes, bytes] = {}
 
     def run(self, report: Report) -> None:
         self._unknown = set(report.implied)
+        self._in_order = sorted(self._unknown)
         for listed in report.implied:
             path = self._moved(listed)
             if path in self._unknown:
@@ -73,25 +72,35 @@ class _Finish:
 
     def _settle(self, path: bytes) -> None:
         """Give one implied directory what it has below; its parents are settled already."""
-        self._unknown.discard(path)
         below = self._lstat_below(path)
-        if below is None:
-            return
-        if stat.S_ISDIR(below.st_mode):
-            self._copy_directory(path)
-        elif stat.S_ISLNK(below.st_mode):
+        if below is not None and stat.S_ISLNK(below.st_mode):
             self._follow(path)
+            return
+        self._unknown.discard(path)
+        if below is not None and stat.S_ISDIR(below.st_mode):
+            self._copy_directory(self._open_below(path, _DIRECTORY), path)
 
     def _follow(self, path: bytes) -> None:
         """What lies in a directory that is a link below belongs where the link leads."""
         target = self._resolve(_parent(path), self._readlink_below(path), 1)
+        self._unknown.discard(path)
         self._make(target)
         self._merge(path, target)
-        with self._touching(_parent(path)) as parent_fd:
-            os.rmdir(_last(path), dir_fd=parent_fd)
-        self._moves.append((path, target))
+        self._moves[path] = target
 
     def _merge(self, source: bytes, target: bytes) -> None:
+        # Security: an archive chooses the depth, so nothing here recurses or keeps descriptors.
+        pairs = [(source, target)]
+        for pair in pairs:
+            pairs += self._merge_one(*pair)
+        for emptied, _ in reversed(pairs):
+            with self._touching(_parent(emptied)) as parent_fd:
+                os.rmdir(_last(emptied), dir_fd=parent_fd)
+        self._move_unknown(source + b"/", target)
+
+    def _merge_one(self, source: bytes, target: bytes) -> list[tuple[bytes, bytes]]:
+        """Move what is in one directory into another; returns what is a directory in both."""
+        pairs = []
         with self._touching(source) as source_fd, self._touching(target) as target_fd:
             if is_opaque(source_fd):
                 os.setxattr(target_fd, "trusted.overlay.opaque", b"y")
@@ -100,24 +109,44 @@ class _Finish:
                 here = os.stat(name, dir_fd=source_fd, follow_symlinks=False)
                 both = there is not None and stat.S_ISDIR(there.st_mode)
                 if both and stat.S_ISDIR(here.st_mode):
-                    self._merge(_join(source, name), _join(target, name))
-                    os.rmdir(name, dir_fd=source_fd)
+                    pairs.append((_join(source, name), _join(target, name)))
                     continue
                 if both:
                     remove_tree(os.fsdecode(os.path.join(os.fsencode(self._tree), target, name)))
                 elif there is not None:
                     os.unlink(name, dir_fd=target_fd)
                 os.rename(name, name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
-        prefix = source + b"/"
-        inside = {path for path in self._unknown if path.startswith(prefix)}
+        for pair in pairs:
+            self._merge_attributes(*pair)
+        return pairs
+
+    def _merge_attributes(self, source: bytes, target: bytes) -> None:
+        """Of two directories that become one, the one with an entry of its own says how it is."""
+        if source not in self._unknown and target in self._unknown:
+            self._copy_directory(self._open(source, _DIRECTORY), target)
+        self._unknown -= {source} if source in self._unknown else {target}
+
+    def _move_unknown(self, prefix: bytes, target: bytes) -> None:
+        # Security: a layer may have 10^5 of each; looking at all of one for each other takes hours.
+        begin = bisect_left(self._in_order, prefix)
+        end = bisect_left(self._in_order, prefix[:-1] + b"0")  # the byte behind "/"
+        inside = self._unknown.intersection(self._in_order[begin:end])
         self._unknown -= inside
-        self._unknown |= {_join(target, path[len(prefix) :]) for path in inside}
+        for path in inside:
+            moved = _join(target, path[len(prefix) :])
+            self._unknown.add(moved)
+            insort(self._in_order, moved)
 
     def _make(self, path: bytes) -> None:
         """Have a directory in the tree, and its parents, as they are below."""
-        if not path or self._is_known_directory(path):
-            return
-        self._make(_parent(path))
+        missing = []
+        while path and not self._is_known_directory(path):
+            missing.append(path)
+            path = _parent(path)
+        while missing:
+            self._make_one(missing.pop())
+
+    def _make_one(self, path: bytes) -> None:
         with self._touching(_parent(path)) as parent_fd:
             there = _lstat(parent_fd, _last(path))
             if there is None:
@@ -128,16 +157,18 @@ class _Finish:
         self._unknown.discard(path)
         below = self._lstat_below(path)
         if below is not None and stat.S_ISDIR(below.st_mode):
-            self._copy_directory(path)
+            self._copy_directory(self._open_below(path, _DIRECTORY), path)
 
-    def _copy_directory(self, path: bytes) -> None:
-        source_fd = self._open_below(path, _DIRECTORY)
-        target_fd = self._open(path, _DIRECTORY)
+    def _copy_directory(self, source_fd: int, path: bytes) -> None:
+        """Give a directory the attributes of another, whose descriptor is closed here."""
         try:
-            _copy_attributes(source_fd, target_fd)
+            target_fd = self._open(path, _DIRECTORY)
+            try:
+                _copy_attributes(source_fd, target_fd)
+            finally:
+                os.close(target_fd)
         finally:
             os.close(source_fd)
-            os.close(target_fd)
 
     def _is_known_directory(self, path: bytes) -> bool:
         there = self._lstat(path)
@@ -183,11 +214,15 @@ class _Finish:
         return self._readlink_below(path) if is_link else None
 
     def _moved(self, path: bytes) -> bytes:
-        for old, new in self._moves:
-            if path == old:
-                path = new
-            elif path.startswith(old + b"/"):
-                path = _join(new, path[len(old) + 1 :])
+        """Return where a directory of the report lies by now; what was moved may have been once
+        more, with a directory it came into.
+        """
+        at = 0
+        while self._moves and at >= 0:
+            at = path.find(b"/", at + 1)
+            there = self._moves.get(path if at < 0 else path[:at])
+            if there is not None:
+                path, at = (there, -1) if at < 0 else (_join(there, path[at + 1 :]), 0)
         return path
 
     # -- hard links ------------------------------------------------------------------------------
@@ -316,12 +351,14 @@ class _Finish:
             os.close(fd)
 
     def _refusal(self, entry: bytes, why: str) -> UnsafeArchive:
-        shown = entry.decode("utf-8", "backslashreplace")[:1000]
-        return UnsafeArchive(
-            f"cannot unpack {self._subject}: entry {shown!r}: {why}",
-            entry=shown,
-            subject=self._subject,
-        )
+        return _refusal(self._subject, entry, why)
+
+
+def _refusal(subject: str, entry: bytes, why: str) -> UnsafeArchive:
+    shown = entry.decode("utf-8", "backslashreplace")[:1000]
+    return UnsafeArchive(
+        f"cannot unpack {subject}: entry {shown!r}: {why}", entry=shown, subject=subject
+    )
 
 
 def _mkdir(name: bytes, parent_fd: int) -> None:

@@ -70,6 +70,7 @@ _FAILURES = {
     27: "its tables need too much memory",
     28: "the unpacker could not confine itself",
     29: "it has content and may have none",
+    30: "its extended attributes are too large for this filesystem",
 }
 # What the host lacks, not what the archive did.
 _HOST_ERRORS = frozenset(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
+_PATH_BYTES = 4000
 # Overlayfs and pyrunc write these themselves: the same tar may lead to the same tree without them.
 _OWN_XATTRS = ("trusted.overlay.origin", "trusted.overlay.impure")
 
@@ -166,4 +167,12 @@ def _same(old_fd: int, new_fd: int, path: bytes) -> bool:
 
 def _open(root_fd: int, path: bytes) -> int:
     resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
-    return syscalls.openat2(root_fd, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
+    if len(path) <= _PATH_BYTES:
+        return syscalls.openat2(root_fd, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
+    # Kernel: a path of 4096 bytes or more is refused, a tree may be deeper.
+    head = path[: path.rindex(b"/", 0, _PATH_BYTES)]
+    head_fd = syscalls.openat2(root_fd, head, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
+    try:
+        return _open(head_fd, path[len(head) + 1 :])
+    finally:
+        os.close(head_fd)

@@ -84,6 +84,14 @@ def sparse_header(name: str, stored: int, *numbers: int | bytes, real: int | byt
     return bytes(block)
 
 
+DEEP = "/".join(["x"] * 1100)  # more than Python recurses
+
+
+def deep(top: bytes, name: bytes) -> bytes:
+    """Return a file at the end of many directories that have no entry of their own."""
+    return pax({"path": b"%s/%s/%s" % (top, DEEP.encode(), name)}) + file("f")
+
+
 PATHS = [
     inside("absolute path", file(b"/etc/x"), check=_holds("etc/x", b"x")),
     inside("absolute path of the canary", file(CANARY + b"/file", b"evil")),
@@ -148,7 +156,47 @@ LINKS = [
         "through a climbing link of the layer below", symlink(b"l", UP), file(b"l/file", b"evil")
     ),
     refuse(
-        "through a loop of the layer below", symlink(b"a", b"b") + symlink(b"b", b"a"), file(b"a/f")
+        "through a loop of the layer below",
+        symlink(b"a", b"b") + symlink(b"b", b"a"),
+        file(b"a/f"),
+        words="link",
+    ),
+    refuse(
+        "a directory through a loop of the layer below",
+        symlink(b"a", b"b") + symlink(b"b", b"a"),
+        directory(b"a/d"),
+        words="link",
+    ),
+    refuse(
+        "through a link of the layer below to itself",
+        symlink(b"a", b"a/b"),
+        file(b"a/f"),
+        words="link",
+    ),
+    inside(
+        "a deep tree through a link of the layer below",
+        directory(b"d") + symlink(b"l", b"d"),
+        deep(b"d", b"f") + deep(b"l", b"g"),
+        check=lambda root: (
+            root.read(f"d/{DEEP}/f") == root.read(f"d/{DEEP}/g") == b"x"
+            and root.readlink("l") == "d"
+        ),
+    ),
+    inside(
+        "a link of the layer below to a deep tree",
+        pax({"linkpath": DEEP.encode()}) + symlink(b"l", b"x"),
+        file(b"l/f"),
+        check=_holds(f"{DEEP}/f", b"x"),
+    ),
+    inside(
+        "a directory with an entry, and without one by another name",
+        directory(b"d") + directory(b"d/x", 0o755) + symlink(b"l", b"d"),
+        directory(b"d/x", 0o700) + file(b"l/x/f") + file(b"d/y/f") + directory(b"l/y", 0o711),
+        check=lambda root: (
+            root.stat("d/x").st_mode & 0o777 == 0o700
+            and root.stat("d/y").st_mode & 0o777 == 0o711
+            and root.names("d/y") == {"f"}
+        ),
     ),
     inside(
         "a file where a link was",
@@ -206,6 +254,12 @@ HARD_LINKS = [
             and root.stat("h").st_ino == root.stat("a").st_ino
             and root.stat("h").st_mode & 0o7777 == 0o4755
         ),
+    ),
+    inside(
+        "to a file of the layer below, deep",
+        deep(b"d", b"f"),
+        pax({"linkpath": b"d/%s/f" % DEEP.encode()}) + hardlink(b"h", b"x"),
+        check=_holds("h", b"x"),
     ),
     inside(
         "with content",
@@ -329,6 +383,23 @@ KINDS = [
         )
     ],
     inside("a negative mtime", file(b"a", mtime=base256(-(1 << 62), 12))),
+    refuse(
+        "an attribute that no filesystem takes",
+        pax({"SCHILY.xattr.user.a": b"v" * 60_000}) + file(b"a"),
+        words="attributes are too large",
+    ),
+    refuse(
+        "an attribute with a long name",
+        pax({"SCHILY.xattr.user." + "a" * 300: b"v"}) + file(b"a"),
+        words="attributes are too large",
+    ),
+    refuse(
+        "300 attributes",
+        pax({f"SCHILY.xattr.user.{i}": b"v" for i in range(300)}) + file(b"a"),
+        words="pax",
+    ),
+    inside(r"type b'\x00'", entry(b"a", b"\0", data=b"old"), check=_holds("a", b"old")),
+    inside("a file of type 7", entry(b"a", b"7", data=b"new"), check=_holds("a", b"new")),
     *[
         refuse(f"type {kind!r}", entry(b"a", kind, data=b"x" * 1024), words="type")
         for kind in (b"Z", b"V", b"M", b"D", b"N", b"A", b"\x80")
@@ -342,6 +413,18 @@ NUMBERS = [
         "pax size",
         pax({"size": b"3"}) + header(b"a", size=0) + padded(b"abc") + file(b"b"),
         check=lambda root: root.read("a") == b"abc" and root.read("b") == b"x",
+    ),
+    inside(
+        "global pax size and owner",
+        pax({"size": b"600", "uid": b"7"}, b"g") + file(b"a", b"abc") + file(b"b"),
+        check=lambda root: (
+            root.read("a") == b"abc" and root.names() == {"a", "b"} and not root.stat("a").st_uid
+        ),
+    ),
+    inside(
+        "pax size before a long name",
+        pax({"size": b"3"}) + gnu_long(b"n" * 150) + header(b"x", size=0) + padded(b"abc"),
+        check=_holds("n" * 150, b"abc"),
     ),
     refuse("pax size too large", pax({"size": b"9999999999999999999"}) + file(b"a")),
     refuse("pax size beyond the archive", pax({"size": b"99999"}) + file(b"a"), words="ends"),
@@ -386,6 +469,11 @@ SPARSE = [
         ),
     ),
     refuse("huge", sparse_header("s", 0, real=base256(1 << 62, 12))),
+    refuse(
+        "a number beyond 64 bits",
+        sparse_header("s", 3, base256(1 << 72, 12), 3, real=100) + padded(b"end"),
+        words="holes",
+    ),
     refuse(
         "overlapping",
         sparse_header("s", 6, 0, 3, 1, 3, real=100) + padded(b"abcdef"),

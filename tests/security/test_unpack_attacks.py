@@ -1,6 +1,7 @@
 """Hostile layers: each is refused and leaves nothing, or lands inside; the canary never changes.
 
-The attacks are data, see attacks.py.  They come in by `load`; every way in uses the same unpacker.
+The attacks are data, see attacks.py.  By load, pull and import the choice is the same.
+`python -m tests.stress hostile-layers` does the same by commands.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyrunc.engine.import_image import import_image
 from pyrunc.engine.load import load
+from pyrunc.engine.progress import Progress
+from pyrunc.engine.pull import pull
 from pyrunc.errors import IntegrityError, InvalidInput, NotFound, PyruncError
+from pyrunc.image.access import Access, AccessOptions
 from pyrunc.paths import Paths
+from pyrunc.storage import images
 from pyrunc.storage.atomic import remove_tree
 from pyrunc.storage.tar_apply import Limits
 from tests.harness import raw_tar
 from tests.harness.raw_tar import END, file
+from tests.harness.registry_double import Double, running_double
 from tests.harness.store import Rootfs, contents
 
 from .attacks import TABLE, Attack, aimed, bomb
@@ -37,28 +44,56 @@ CASES = [
 
 
 @pytest.fixture
-def paths(directory: Path) -> Paths:
-    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
+def paths(directory: Path) -> Iterator[Paths]:
+    yield Paths(root=str(directory / "root"), runroot=str(directory / "run"))
+    remove_tree(str(directory / "root"))  # deeper than other programs can
 
 
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Double]:
+    with running_double() as double:
+        yield double
+
+
+def by_load(paths: Paths, layers: list[bytes], place: Path, _registry: Double) -> None:
+    load(paths, str(raw_tar.docker_archive(place / "attack.tar", layers)))
+
+
+def by_pull(paths: Paths, layers: list[bytes], _place: Path, registry: Double) -> None:
+    registry.add_image("attack:latest", layers)
+    access = Access({}, AccessOptions(roots=()))
+    pulled = pull(paths, f"{registry.host}/attack", access, Progress(lambda _: None))
+    images.set_name(paths, pulled.name, "docker.io/library/attack:latest")
+
+
+def by_import(paths: Paths, layers: list[bytes], place: Path, _registry: Double) -> None:
+    (place / "attack.tar").write_bytes(layers[0])
+    import_image(paths, str(place / "attack.tar"), name="attack")
+
+
+WAYS = {"load": by_load, "pull": by_pull, "import": by_import}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("attack", CASES)
 def test_layer_is_refused_or_lands_inside(
-    attack: Attack, paths: Paths, canary: Path, directory: Path
+    attack: Attack, way: str, paths: Paths, canary: Path, directory: Path, registry: Double
 ) -> None:
     end = b"" if attack.raw else END
     layers = [aimed(layer, str(canary)) + end for layer in attack.layers]
-    archive = raw_tar.docker_archive(directory / "attack.tar", layers)
+    if way == "import" and (len(layers) > 1 or not layers[0]):
+        return  # one layer, and not an empty one, is what an import is about
     begun = time.monotonic()
 
     if attack.wanted == "refuse":
         with pytest.raises(PyruncError) as caught:
-            load(paths, str(archive))
+            WAYS[way](paths, layers, directory, registry)
         assert attack.words in str(caught.value)
         assert "\n" not in str(caught.value)
         assert "top secret" not in str(caught.value)
         assert contents(Path(paths.root)) == set()
     else:
-        load(paths, str(archive))
+        WAYS[way](paths, layers, directory, registry)
         with Rootfs(paths, "attack") as root:
             assert attack.check(root)
 
