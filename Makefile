@@ -41,7 +41,7 @@ golden: build ## write tests/golden anew from the plans of today; read the diffe
 	PYRUNC_GOLDEN=write $(PYTEST) tests/golden $(ARGS)
 	git diff --stat -- tests/golden
 
-bench: packages-test packages-bench build ## start and load against docker, podman and runc (as root)
+bench: packages-test packages-bench build ## start, load and pull against docker, podman, skopeo, umoci and runc (as root)
 	$(PYTHON) -m tests.bench $(ARGS)
 
 size: $(VENV)/.ready ## lengths of files and functions, against the guide in CONTRIBUTING.md

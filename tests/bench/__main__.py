@@ -1,46 +1,73 @@
-"""python -m tests.bench [start|life|hundred|load|oci|exec|memory …] [--rounds N]: how fast?
+"""python -m tests.bench [start|life|hundred|oci|exec|memory|load|pull …]: how fast, beside others?
 
-Runs itself again in a network and a mount namespace of its own, so that bridges, packet filters and
-mounts of four container engines end with it.
+Runs itself again in namespaces of its own (tests/bench/isolation).  `load` and `pull` print tables
+in Markdown, say how far they are on stderr, and with --json write every single number.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
+import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.bench import hundred, life, load, memory, oci, oci_exec, start
+from tests.bench import hundred, isolation, life, load, memory, oci, oci_exec, pull, report, start
 from tests.harness.engine import Engine
 from tests.images import debian_node
 
-ALL = ["start", "life", "hundred", "load", "oci", "exec", "memory"]
+CONTAINERS = ["start", "life", "hundred", "oci", "exec", "memory"]
+IMAGES = {"load": (load.bench, "Load"), "pull": (pull.bench, "Pull")}
+_DIRECTORY, _GROUP = "PYRUNC_BENCH_DIRECTORY", "PYRUNC_BENCH_GROUP"
 
 
-def main() -> None:
-    """Parse the command line, isolate, measure."""
+def main() -> int:
+    """Parse the command line, isolate, measure.  Returns: the exit code."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*ALL, []], default=[])
-    parser.add_argument("--rounds", type=int, default=0, help="15 for starts, 5 for loads")
+    parser.add_argument("what", nargs="*", choices=[*CONTAINERS, *IMAGES, []], default=[])
+    parser.add_argument("--rounds", type=int, default=0, help="15 for starts, 5 for images")
+    parser.add_argument("--json", type=Path, help="where numbers of load and pull are written")
     options = parser.parse_args()
-    options.what = options.what or ALL
-    if directory := os.environ.get("PYRUNC_BENCH_DIRECTORY"):
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        measure(Path(directory), options.what, options.rounds)
-        return
-    if "load" in options.what:
+    chosen = options.what or [*CONTAINERS, *IMAGES]
+    groups = [[one for one in chosen if one in group] for group in (CONTAINERS, list(IMAGES))]
+    if options.json and not groups[1]:
+        parser.error("--json is for load and pull")
+    if directory := os.environ.get(_DIRECTORY):
+        return inside(Path(directory), groups, options)
+    signal.signal(signal.SIGTERM, isolation.end_as_interrupted)
+    if groups[1]:
         debian_node.archives()  # made now: the isolated network reaches no archive
-    os.environ["PYRUNC_IMAGE_CACHE"] = str(debian_node.default_directory())
-    # Short, because podman wants its runroot below 50 characters; removed when no mount is left.
-    with tempfile.TemporaryDirectory(prefix="pb-", dir="/var/tmp") as name:
-        unshare = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable]
-        words = [*unshare, "-m", "tests.bench", *sys.argv[1:]]
-        environment = os.environ | {"PYRUNC_BENCH_DIRECTORY": name}
-        code = subprocess.run(words, env=environment).returncode
-    sys.exit(code)
+    try:
+        codes = [run_again(number) for number, group in enumerate(groups) if group]
+    except KeyboardInterrupt:
+        return 130
+    return max(codes)
+
+
+def run_again(number: int) -> int:
+    """Run this command again, isolated, for one of its groups; return its exit code.
+
+    What brings images in is in a PID namespace: all there is in it is the tool's.
+    """
+    cache = str(debian_node.default_directory())
+    environment = os.environ | {"PYRUNC_IMAGE_CACHE": cache, _GROUP: str(number)}
+    words = [sys.executable, "-m", "tests.bench", *sys.argv[1:]]
+    return isolation.run_isolated(words, environment, _DIRECTORY, has_processes=number == 1)
+
+
+def inside(directory: Path, groups: list[list[str]], options: argparse.Namespace) -> int:
+    """Measure one group."""
+    isolation.settle_in()
+    number = int(os.environ[_GROUP])
+    try:
+        if number == 0:
+            measure(directory, groups[0], options.rounds)
+        else:
+            isolation.hide_places_of_peers()
+            bring_in(directory, groups[1], options.rounds or 5, options.json)
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def measure(directory: Path, what: list[str], rounds: int) -> None:
@@ -60,10 +87,21 @@ def measure(directory: Path, what: list[str], rounds: int) -> None:
         print(oci_exec.bench(directory, pyrunc, rounds or 15), flush=True)
     if "memory" in what:
         print(memory.bench(directory, pyrunc), flush=True)
-    if "load" in what:
-        print(load.bench(directory, rounds or 5), flush=True)
     pyrunc.remove()
 
 
+def bring_in(directory: Path, what: list[str], rounds: int, into: Path | None) -> None:
+    """As `measure`, for what brings images in."""
+    os.environ.update(Engine(directory, 0).environment)
+    for one in what:
+        bench, title = IMAGES[one]
+        facts = report.facts()
+        outcomes = bench(directory, rounds)
+        title = f"{title}: debian-node, 3 layers (median of {rounds}, interleaved)"
+        print(report.markdown(title, facts, outcomes) + "\n", flush=True)
+        if into is not None:
+            report.write_json(into, one, outcomes)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
