@@ -27,14 +27,16 @@ def text(call: Call, key: str) -> str:
     return _read(str(options.get("config") or ""), key)
 
 
-def detach_keys() -> bytes:
+def detach_keys(directory: str) -> bytes:
     """Return the keys that the configuration chose, docker's if it chose none.
+
+    `directory` is --config, "" if it was not given.
 
     Raises: InvalidInput for keys that are none.
     """
     from ..engine.detach_keys import parse
 
-    return parse(_read("", "detachKeys"))
+    return parse(_read(directory, "detachKeys"))
 
 
 def _read(directory: str, key: str) -> str:

@@ -8,7 +8,7 @@ from ..errors import InvalidInput
 from ..oci import document
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
-from .commands_registry import ACCESS_ROWS, environment
+from .commands_registry import ACCESS_ROWS, make_access
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
@@ -105,18 +105,7 @@ def remove(call: Call) -> int:
 
 
 def _access(call: Call) -> Access:
-    from ..engine import registry_access
-
-    insecure = call.is_on("insecure")
-    verify = call.is_on("tls-verify") if "tls-verify" in call.flags else None
-    return registry_access.make_access(
-        environment(call),
-        output.note,
-        pair=call.text("creds"),
-        authfile=call.text("authfile"),
-        verify=False if insecure else verify,
-        certificates=call.text("cert-dir"),
-    )
+    return make_access(call, insecure=call.is_on("insecure"))
 
 
 INSPECT = Command(

@@ -22,22 +22,34 @@ ACCESS_ROWS: tuple[Row, ...] = (
     ("authfile", "", VALUE, "FILE", "", "Credentials from this file alone"),
     ("cert-dir", "", VALUE, "DIR", "", "CA (*.crt) and client certificates (*.cert, *.key)"),
     ("creds", "", VALUE, "USER:PASSWORD", "", "Credentials for this time"),
+    ("retry", "", VALUE, "NUMBER", "", "How often to try again what fails (default 4)"),
+    (
+        "retry-delay",
+        "",
+        VALUE,
+        "DURATION",
+        "",
+        "Before the first new try (default 1s), then double",
+    ),
     ("tls-verify", "", FLAG, "", "", "Want TLS with a certificate that is right; =false: neither"),
 )
 _TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "dir:")
 
 
-def make_access(call: Call) -> Access:
+def make_access(call: Call, *, insecure: bool = False) -> Access:
     """Return how this command speaks with registries, by its options."""
     from ..engine import registry_access
 
+    verify = call.is_on("tls-verify") if "tls-verify" in call.flags else None
     return registry_access.make_access(
         environment(call),
         output.note,
         pair=call.text("creds"),
         authfile=call.text("authfile"),
-        verify=call.is_on("tls-verify") if "tls-verify" in call.flags else None,
+        verify=False if insecure else verify,
         certificates=call.text("cert-dir"),
+        retries=call.text("retry"),
+        delay=call.text("retry-delay"),
     )
 
 

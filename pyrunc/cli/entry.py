@@ -189,6 +189,7 @@ def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.env
         bridge=bridge,
         subnet=chosen("bip", "") or None,
         cgroup_manager=manager,
+        config=str(flags.get("config") or ""),
     )
 
 

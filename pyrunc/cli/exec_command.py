@@ -48,7 +48,7 @@ def execute(engine: Engine, options: ExecOptions) -> int:
     if attaches and not options.detach_keys:
         from .client_config import detach_keys
 
-        options = options.replace(detach_keys=detach_keys())
+        options = options.replace(detach_keys=detach_keys(engine.config))
     from ..engine.exec import execute as enter
 
     return enter(engine, options, tell=output.note)

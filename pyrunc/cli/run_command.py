@@ -45,7 +45,7 @@ def execute(engine: Engine, options: RunOptions) -> int:
     if attaches and not options.detach_keys:
         from .client_config import detach_keys
 
-        options = options.replace(detach_keys=detach_keys())
+        options = options.replace(detach_keys=detach_keys(engine.config))
     from ..engine.run import run
 
     return run(engine, options, tell=output.note, show=output.line, trace=_trace(options.trace))

@@ -23,6 +23,7 @@ class Engine(Record):
     bridge: str = DEFAULT_BRIDGE
     subnet: str | None = None
     cgroup_manager: str = "cgroupfs"  # or "systemd": who makes the cgroups of new containers
+    config: str = ""  # --config: the directory of docker's config.json; "" if it was not given
 
     def database(self) -> Connection:
         """Open the database (see storage.database.open_database)."""

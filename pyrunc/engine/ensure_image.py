@@ -55,13 +55,13 @@ def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], obje
 
 
 def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> None:
-    from ..image.access import Access
     from .progress import Progress
     from .pull import pull
+    from .registry_access import access_of
 
     is_terminal = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
     progress = Progress(tell, is_terminal=is_terminal, is_quiet=options.quiet)
-    access = Access(os.environ, tell=tell)
+    access = access_of(engine.config, os.environ, tell)
     pull(engine.paths, options.image, access, progress, platform=options.platform)
 
 

@@ -95,8 +95,11 @@ class RemoteLayer:
         self.close()
 
     def close(self) -> None:
-        """Let go of the partial file, which stays for the next command."""
+        """Let go of the partial file, which stays for the next command if anything is in it."""
         if self._fd >= 0:
+            if not self._is_stored and not os.fstat(self._fd).st_size:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._partial)
             os.close(self._fd)
             self._fd = -1
 

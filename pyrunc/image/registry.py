@@ -23,6 +23,7 @@ from ..oci import document
 from ..oci.digest import HEX_LENGTHS, parse_digest
 from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, convert
 from ..oci.record import Record
+from .credentials import HUB
 from .endpoints import PULL, PUSH, Endpoint
 from .registry_errors import error_codes, error_text
 from .urls import join_url, origin, shown
@@ -216,12 +217,20 @@ class Repository:
                 url=url,
                 status=status,
                 code=code,
-                hint=f"log in with: pyrunc login {self.reference.domain}",
+                hint=f"log in with: {_login(self.reference)}",
             )
+        hint = None
         if status == 429:
             words = f"toomanyrequests: {words.removeprefix('toomanyrequests: ')}"
+            hint = f"try again later, or log in for a higher limit: {_login(self.reference)}"
+            if left := rate_limit(response):
+                hint = f"{left}; {hint}"
         raise RegistryError(
-            f"cannot read {what} from {url}: {words} ({status})", url=url, status=status, code=code
+            f"cannot read {what} from {url}: {words} ({status})",
+            url=url,
+            status=status,
+            code=code,
+            hint=hint,
         )
 
     def _first(self, ask: Callable[[Endpoint], T], word: str) -> T:
@@ -258,6 +267,26 @@ def check_algorithm(digest: str) -> None:
             f"cannot check digest {digest[:200]!r}: there is {', '.join(HEX_LENGTHS)}",
             subject=digest,
         )
+
+
+def rate_limit(response: Response) -> str:
+    """Return what Docker Hub says of its limit, in words; "" where nothing is said.
+
+    Source: docs.docker.com, "Docker Hub usage and limits": ratelimit-limit, "100;w=21600".
+    """
+    said = {}
+    for name in ("limit", "remaining"):
+        count, _, window = response.headers.get(f"ratelimit-{name}", "").partition(";w=")
+        if not (count.isascii() and count.isdigit()):
+            return ""
+        said[name] = count[:12]
+    seconds = f" in {window[:12]} seconds" if window.isascii() and window.isdigit() else ""
+    return f"{said['remaining']} of {said['limit']} pulls{seconds} are left"
+
+
+def _login(reference: Reference) -> str:
+    """Return the command that logs in to a registry."""
+    return "pyrunc login" + ("" if reference.domain == HUB else f" {reference.domain}")
 
 
 def media_type_of(response: Response) -> str:

@@ -1,0 +1,90 @@
+"""Who gets to see credentials and tokens, and for how long do they serve?"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyrunc.errors import RegistryError
+from pyrunc.paths import Paths
+from tests.harness.engine import Engine
+from tests.harness.registry_double import Double, Request, running_double, tar_of
+from tests.integration.pulls import ADA, asks, fetch
+
+
+@pytest.fixture
+def registry() -> Iterator[Double]:
+    with running_double() as double:
+        yield double
+
+
+@pytest.fixture
+def paths(directory: Path) -> Paths:
+    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
+
+
+def test_token_that_ends_early_is_renewed(registry: Double, paths: Paths) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    given: list[str] = []
+
+    def realm(request: Request) -> bool:
+        if request.path == "/token":
+            given.append(f"token{len(given)}")
+            request.answer(200, json.dumps({"token": given[-1], "expires_in": 3600}).encode())
+            return True
+        # Each one is good for two requests.
+        good = request.authorization == f"Bearer {given[-1]}" if given else False
+        used = [one for one in registry.requests if one.authorization == request.authorization]
+        if good and len(used) <= 2:
+            return False
+        header = f'Bearer realm="{registry.url}/token",service="s",scope="repository:x:pull"'
+        request.answer(401, b"", {"WWW-Authenticate": header})
+        return True
+
+    registry.faults.append(realm)
+
+    assert "Downloaded newer image" in fetch(paths, f"{registry.host}/x")[-1]
+    assert len(given) == 2
+
+
+def test_password_goes_to_no_plain_realm_elsewhere(registry: Double, paths: Paths) -> None:
+    def realm(request: Request) -> bool:
+        request.answer(401, b"", {"WWW-Authenticate": 'Bearer realm="http://192.0.2.1/token"'})
+        return True
+
+    registry.faults.append(realm)
+
+    with pytest.raises(RegistryError, match="in clear text"):
+        fetch(paths, f"{registry.host}/x", credential=ADA)
+
+
+def test_config_directory_gives_credentials_to_whoever_pulls(
+    pyrunc: Engine, registry: Double
+) -> None:
+    for tag in ("1", "2", "3"):
+        registry.add_image(f"x:{tag}", [tar_of({"bin/true": Path("/bin/true").read_bytes()})])
+    registry.faults.append(asks("Basic"))
+    config = pyrunc.directory / "elsewhere"
+    config.mkdir()
+    auth = base64.b64encode(b"ada:lovelace").decode()
+    (config / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+
+    denied = pyrunc("create", f"{registry.host}/x:1")
+    registry.requests.clear()
+    created = pyrunc("--config", config, "create", "-q", f"{registry.host}/x:1")
+    ran = pyrunc("--config", config, "run", "-q", "--network", "none", f"{registry.host}/x:2")
+    pulled = pyrunc("--config", config, "pull", "-q", f"{registry.host}/x:3")
+
+    assert denied.returncode == 125
+    assert denied.stderr.endswith(f"hint: log in with: pyrunc login {registry.host}\n")
+    assert (created.returncode, created.stderr) == (0, "")
+    # There is no loader in the image: the command is there, and what it needs is not.
+    assert ran.returncode == 127
+    pyrunc("image", "inspect", f"{registry.host}/x:2", check=True)
+    assert (pulled.returncode, pulled.stdout) == (0, f"{registry.host}/x:3\n")
+    wanted = f"Basic {auth}"
+    assert {one.authorization for one in registry.asked("GET", "/manifests/")} == {wanted}
