@@ -134,12 +134,6 @@ def prune(call: Call) -> int:
         output.text(removed_volumes(volumes))
     removed = prune_images(engine, also_named=also_named, wanted=wanted)
     output.text(removed_images(removed))
-    if call.is_on("volumes"):
-        from ..engine.volume import prune_volumes
-
-        volumes = prune_volumes(engine, wanted, also_named=False)
-        freed += sum(volume.size_bytes or 0 for volume in volumes)
-        output.text(removed_volumes(volumes))
     output.line(f"Total reclaimed space: {units.human_size(freed + removed.freed_bytes)}")
     return 0
 

@@ -10,6 +10,7 @@ from ..oci.reference import parse_full
 from . import output
 from .commands import UNLIMITED, Call, Command
 from .commands_container import inspect_image
+from .completion import files
 from .completion import images as complete_images
 from .option_table import FLAG, LIST, VALUE
 
@@ -132,6 +133,8 @@ IMPORT = Command(
     counts=(1, 2),
     about="Make an image of a root filesystem in a tar, as `export` writes it.\n\n"
     "Plain or compressed (gzip, bzip2, xz, zstd).  Prints its ID.",
+    complete=files,
+    completes=1,
 )
 
 LOAD = Command(

@@ -9,6 +9,7 @@ from ..oci import document
 from . import listing, output
 from .commands import UNLIMITED, Call, Command
 from .commands_registry import ACCESS_ROWS, make_access
+from .completion import manifest_lists
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ INSPECT = Command(
     usage="[MANIFEST_LIST] MANIFEST",
     counts=(1, 2),
     about="Show a manifest or a list of them, from a registry or put together here.",
+    complete=manifest_lists,
+    completes=1,
 )
 
 CREATE = Command(
@@ -150,6 +153,8 @@ ANNOTATE = Command(
     usage="MANIFEST_LIST MANIFEST",
     counts=(2, 2),
     about="Say what platform an entry of a list is for.",
+    complete=manifest_lists,
+    completes=1,
 )
 
 PUSH = Command(
@@ -164,6 +169,7 @@ PUSH = Command(
     usage="MANIFEST_LIST",
     counts=(1, 1),
     about="Push a list to the registry of its name, and print its digest.",
+    complete=manifest_lists,
 )
 
 REMOVE = Command(
@@ -173,4 +179,5 @@ REMOVE = Command(
     usage="MANIFEST_LIST [MANIFEST_LIST...]",
     counts=(1, UNLIMITED),
     about="Forget lists that were put together here.",
+    complete=manifest_lists,
 )

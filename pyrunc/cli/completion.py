@@ -18,20 +18,36 @@ if TYPE_CHECKING:
 _CHOICES: dict[str, tuple[str, ...]] = {
     "condition": ("next-exit", "not-running", "removed"),
     "cgroupns": ("host", "private"),
-    "filter": (
-        "ancestor=", "before=", "container=", "dangling=", "event=", "exited=", "expose=",
-        "health=", "id=", "image=", "is-task=", "label=", "name=", "network=", "publish=",
-        "reference=", "since=", "status=", "type=", "until=", "volume=",
-    ),
     "format": ("json", "table"),
     "log-driver": ("json-file", "local", "none", "journald", "syslog"),
     "log-level": ("debug", "info", "warn", "error", "fatal"),
     "network": ("bridge", "host", "none"),
+    "platform": (
+        "linux/386", "linux/amd64", "linux/arm/v7", "linux/arm64", "linux/ppc64le",
+        "linux/riscv64", "linux/s390x",
+    ),
     "pull": ("always", "missing", "never"),
     "restart": ("always", "no", "on-failure", "unless-stopped"),
     "signal": ("HUP", "INT", "KILL", "QUIT", "STOP", "TERM", "USR1", "USR2"),
     "stop-signal": ("HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2"),
     "type": ("container", "image", "network", "volume"),
+}  # fmt: skip
+# What it takes below one command only.
+_CHOICES_OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "events": {
+        "filter": ("container=", "event=", "image=", "label=", "network=", "type=", "volume="),
+    },
+    "images": {"filter": ("before=", "dangling=", "label=", "reference=", "since=", "until=")},
+    "ls": {"filter": ("dangling=", "driver=", "label=", "name=")},
+    "prune": {"filter": ("label!=", "label=", "until=")},
+    "ps": {
+        "filter": (
+            "ancestor=", "before=", "exited=", "expose=", "health=", "id=", "is-task=", "label=",
+            "name=", "network=", "publish=", "since=", "status=", "volume=",
+        ),
+    },
+    "save": {"format": ("docker-archive", "docker-dir", "oci-archive", "oci-dir")},
+    "search": {"filter": ("is-automated=", "is-official=", "stars=")},
 }  # fmt: skip
 _FILES = ("cidfile", "config", "env-file", "input", "output", "root", "runroot", "volume")
 
@@ -56,11 +72,12 @@ def values_of(option: str) -> Complete:
     """Return what completes the value of an option; by itself it offers nothing."""
 
     def complete(
-        _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+        ctx: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         if option in _FILES:
-            return [CompletionItem(incomplete, type="file")]
-        return _items(list(_CHOICES.get(option, ())), incomplete)
+            return files(ctx, parameter, incomplete)
+        own = _CHOICES_OF.get(ctx.command.name or "", {})
+        return _items(list(own.get(option) or _CHOICES.get(option, ())), incomplete)
 
     return complete
 
@@ -70,6 +87,13 @@ def shells(
 ) -> list[CompletionItem]:
     """Complete the name of a shell."""
     return _items(list(SHELLS), incomplete)
+
+
+def files(
+    _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leave it to the shell, which knows the names of files."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def containers(
@@ -117,18 +141,30 @@ def _containers(
 def images(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete names of images as users write them."""
+    """Complete names of images as users write them, and IDs once one is begun."""
 
     def names() -> list[str]:
         from ..engine.images import list_images
         from ..oci.reference import parse_full
 
-        found = [
-            parse_full(name).familiar()
-            for image in list_images(_engine(ctx).paths)
-            for name in image.names
-        ]
-        return found + [name.removesuffix(":latest") for name in found]
+        listed = list_images(_engine(ctx).paths)
+        references = [parse_full(name) for image in listed for name in image.names]
+        found = [one.familiar() for one in references if one.tag]
+        ids = [image.id[7:19] for image in listed] if incomplete else []
+        return found + [name.removesuffix(":latest") for name in found] + ids
+
+    return _items(_quietly(names), incomplete)
+
+
+def manifest_lists(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete names of lists that were put together here."""
+
+    def names() -> list[str]:
+        from ..engine.manifest_lists import names as known
+
+        return known(_engine(ctx).paths)
 
     return _items(_quietly(names), incomplete)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 
 from ..errors import AlreadyExists, InvalidInput, NotFound
 from ..image.endpoints import PUSH
@@ -108,6 +109,20 @@ def annotate(paths: Paths, name: str, member: str, words: PlatformWords) -> None
             if value:
                 platform[key] = value
         _write(paths, reference, known)
+
+
+def names(paths: Paths) -> list[str]:
+    """Return the names of all lists, as users write them."""
+    try:
+        files = [name for name in os.listdir(paths.manifest_lists()) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+    found = []
+    for file in files:
+        with suppress(FileNotFoundError), open(f"{paths.manifest_lists()}/{file}", "rb") as stream:
+            known = document.load_object(stream.read(), stream.name)
+            found.append(parse_full(str(known["name"])).familiar())
+    return sorted(found)
 
 
 def inspect(paths: Paths, access: Access, word: str, within: str = "") -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyrunc.cli import command_table
+from pyrunc.cli import command_table, image_table
 from tests.harness.engine import Engine
 
 NONE = ("--network", "none")
@@ -96,10 +96,38 @@ def test_an_id_is_completed_once_it_is_begun(three: Engine) -> None:
         ("pyrunc kill -s KI", ["KILL"]),
         ("pyrunc wait --condition n", ["next-exit", "not-running"]),
         ("pyrunc run --pull ", ["always", "missing", "never"]),
+        ("pyrunc image prune --filter ", ["label!=", "label=", "until="]),
+        ("pyrunc search -f ", ["is-automated=", "is-official=", "stars="]),
+        ("pyrunc ps --filter n", ["name=", "network="]),
+        ("pyrunc save --format d", ["docker-archive", "docker-dir"]),
+        ("pyrunc pull --platform linux/arm", ["linux/arm/v7", "linux/arm64"]),
     ],
 )
 def test_options_and_their_values_are_offered(three: Engine, line: str, wanted: list[str]) -> None:
     assert names(three, line) == wanted
+
+
+def test_images_are_offered_by_their_tags_and_by_an_id_once_it_is_begun(three: Engine) -> None:
+    image_id = three("images", "--quiet", check=True).stdout.strip()
+
+    assert names(three, "pyrunc rmi ") == ["busybox:latest", "busybox"]
+    assert names(three, f"pyrunc rmi {image_id[:3]}") == [image_id]
+    assert completed(three, "pyrunc import ./x") == ["file,./x"]
+    assert names(three, "pyrunc import ./x y") == []
+
+
+def test_filters_that_are_offered_are_those_that_images_knows(three: Engine) -> None:
+    offered = names(three, "pyrunc images --filter ")
+
+    assert sorted(offered) == sorted(f"{key}=" for key in image_table.FILTERS)
+
+
+def test_lists_of_manifests_are_offered(three: Engine) -> None:
+    lists = three.root / "manifests"
+    lists.mkdir()
+    (lists / "1.json").write_text('{"name": "docker.io/me/list:1", "entries": {}}')
+
+    assert names(three, "pyrunc manifest rm ") == ["me/list:1"]
 
 
 def test_three_shells_understand_it(three: Engine) -> None:
