@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.bench.disk import wait_until_detached
@@ -33,6 +34,7 @@ def run_isolated(
     directory are gone.
     """
     unshare = [*_NAMESPACES, *(_PROCESSES if has_processes else [])]
+    before = cgroups_of_podman()
     # Short, because podman wants its runroot below 50 characters.
     with tempfile.TemporaryDirectory(prefix="pb-", dir="/var/tmp") as name:
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", *unshare, *words]
@@ -45,6 +47,7 @@ def run_isolated(
             else:
                 end_itself(process)
             wait_until_detached(Path(name))
+            remove_cgroups(cgroups_of_podman() - before)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -70,6 +73,19 @@ def end_itself(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def cgroups_of_podman(root: Path = Path("/sys/fs/cgroup")) -> set[Path]:
+    """Return what podman makes without systemd, for all containers of the machine, and keeps."""
+    return {*root.glob("libpod_parent"), *root.glob("*/libpod_parent")}
+
+
+def remove_cgroups(tops: set[Path]) -> None:
+    """Remove cgroups with all below them; one with processes stays: it is somebody else's."""
+    for top in tops:
+        for path, _, _ in os.walk(top, topdown=False):
+            with suppress(OSError):
+                Path(path).rmdir()
 
 
 def settle_in() -> None:

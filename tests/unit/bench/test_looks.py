@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.bench.crowd import proportional_bytes
 from tests.bench.disk import loop_devices
+from tests.bench.isolation import cgroups_of_podman, remove_cgroups
 
 
 def test_memory_of_a_process_is_its_share(tmp_path: Path) -> None:
@@ -28,3 +29,18 @@ def test_only_loop_devices_of_a_directory_are_its_own(tmp_path: Path) -> None:
     (tmp_path / "loop2").mkdir()  # attached to nothing
 
     assert loop_devices(Path("/var/tmp/a"), tmp_path) == ["loop0"]
+
+
+def test_cgroups_that_podman_leaves_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "memory/libpod_parent/libpod-1").mkdir(parents=True)
+    (tmp_path / "libpod_parent").mkdir()
+    (tmp_path / "memory/pyrunc").mkdir()
+
+    found = cgroups_of_podman(tmp_path)
+    remove_cgroups(found)
+
+    assert found == {tmp_path / "memory/libpod_parent", tmp_path / "libpod_parent"}
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "memory",
+        "memory/pyrunc",
+    ]
