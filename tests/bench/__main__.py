@@ -26,12 +26,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*CONTAINERS, *IMAGES, []], default=[])
     parser.add_argument("--rounds", type=int, default=0, help="15 for starts, 5 for images")
+    parser.add_argument("--only", action="append", default=[], help="a tool of load and pull")
     parser.add_argument("--json", type=Path, help="where numbers of load and pull are written")
     options = parser.parse_args()
     chosen = options.what or [*CONTAINERS, *IMAGES]
     groups = [[one for one in chosen if one in group] for group in (CONTAINERS, list(IMAGES))]
-    if options.json and not groups[1]:
-        parser.error("--json is for load and pull")
+    if (options.json or options.only) and not groups[1]:
+        parser.error("--json and --only are for load and pull")
     if directory := os.environ.get(_DIRECTORY):
         return inside(Path(directory), groups, options)
     signal.signal(signal.SIGTERM, isolation.end_as_interrupted)
@@ -64,9 +65,12 @@ def inside(directory: Path, groups: list[list[str]], options: argparse.Namespace
             measure(directory, groups[0], options.rounds)
         else:
             isolation.hide_places_of_peers()
-            bring_in(directory, groups[1], options.rounds or 5, options.json)
+            bring_in(directory, groups[1], options)
     except KeyboardInterrupt:
         return 130
+    except ValueError as error:
+        print(f"tests.bench: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -90,17 +94,18 @@ def measure(directory: Path, what: list[str], rounds: int) -> None:
     pyrunc.remove()
 
 
-def bring_in(directory: Path, what: list[str], rounds: int, into: Path | None) -> None:
+def bring_in(directory: Path, what: list[str], options: argparse.Namespace) -> None:
     """As `measure`, for what brings images in."""
+    rounds = options.rounds or 5
     os.environ.update(Engine(directory, 0).environment)
     for one in what:
         bench, title = IMAGES[one]
         facts = report.facts()
-        outcomes = bench(directory, rounds)
+        outcomes = bench(directory, rounds, options.only)
         title = f"{title}: debian-node, 3 layers (median of {rounds}, interleaved)"
         print(report.markdown(title, facts, outcomes) + "\n", flush=True)
-        if into is not None:
-            report.write_json(into, one, outcomes)
+        if options.json:
+            report.write_json(options.json, one, outcomes)
 
 
 if __name__ == "__main__":

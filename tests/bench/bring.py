@@ -90,6 +90,15 @@ def bring(ways: Sequence[Way], rounds: int, measure: Callable[[Way], Use]) -> li
     return outcomes
 
 
+def chosen(ways: Sequence[Way], only: Sequence[str]) -> list[Way]:
+    """Return the ways of some tools; of all of them if none is named.  Raises: ValueError."""
+    known = {way.row.tool for way in ways}
+    if unknown := set(only) - known:
+        there = ", ".join(map(repr, sorted(known)))
+        raise ValueError(f"no {', '.join(sorted(unknown))} here: there are {there}")
+    return [way for way in ways if not only or way.row.tool in only]
+
+
 def measure(directory: Path, way: Way) -> Use:
     """Do it once on an empty disk, whose file lies in `directory`.  Raises: Refused."""
     ours = crowd.processes()

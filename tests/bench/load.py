@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.bench import tools
-from tests.bench.bring import Outcome, Row, Way, bring, measure
+from tests.bench.bring import Outcome, Row, Way, bring, chosen, measure
 from tests.bench.report import FLOOR, PYRUNC
 from tests.images import debian_node
 
@@ -21,8 +22,8 @@ ARCHIVE, LAYOUT = "docker-archive", "OCI layout"
 _PLAIN_PATHS = Path("/run/layouts")
 
 
-def bench(directory: Path, rounds: int) -> list[Outcome]:
-    """Load the Debian image with everybody in turn."""
+def bench(directory: Path, rounds: int, only: Sequence[str] = ()) -> list[Outcome]:
+    """Load the Debian image with everybody in turn, or with `only` these tools."""
     archives = debian_node.archives()
     ways = plain_ways(directory, archives.docker_archive)
     for compression, layout in (("gzip", archives.oci_gzip), ("zstd", archives.oci_zstd)):
@@ -31,7 +32,7 @@ def bench(directory: Path, rounds: int) -> list[Outcome]:
         named.parent.mkdir(exist_ok=True)
         named.symlink_to(layout)
         ways += packed_ways(directory, compression, packed, named)
-    return bring(ways, rounds, partial(measure, directory))
+    return bring(chosen(ways, only), rounds, partial(measure, directory))
 
 
 def plain_ways(directory: Path, archive: Path) -> list[Way]:

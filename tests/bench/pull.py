@@ -8,11 +8,12 @@ tar a layer, without any store.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.bench import tools
-from tests.bench.bring import Outcome, Row, Way, bring, measure
+from tests.bench.bring import Outcome, Row, Way, bring, chosen, measure
 from tests.bench.load import blobs_of
 from tests.bench.report import FLOOR, PYRUNC
 from tests.harness.registry import Registry, running_registry
@@ -22,8 +23,8 @@ REGISTRY = "registry"
 IMAGE = "debian-node"
 
 
-def bench(directory: Path, rounds: int) -> list[Outcome]:
-    """Fill a registry, and let everybody pull in turn."""
+def bench(directory: Path, rounds: int, only: Sequence[str] = ()) -> list[Outcome]:
+    """Fill a registry, and let everybody pull in turn, or `only` these tools."""
     archives = debian_node.archives()
     layouts = {"gzip": archives.oci_gzip, "zstd": archives.oci_zstd}
     with running_registry(directory / "registry") as registry:
@@ -31,7 +32,7 @@ def bench(directory: Path, rounds: int) -> list[Outcome]:
         for compression, layout in layouts.items():
             push(layout, f"{registry.host}/{IMAGE}:{compression}")
             ways += ways_of(directory, registry, compression, layout)
-        return bring(ways, rounds, partial(measure, directory))
+        return bring(chosen(ways, only), rounds, partial(measure, directory))
 
 
 def push(layout: Path, name: str) -> None:

@@ -60,7 +60,8 @@ def ratios(outcome: Outcome, outcomes: Sequence[Outcome]) -> Use | None:
 
 def markdown(title: str, facts: str, outcomes: Sequence[Outcome]) -> str:
     """Return a section with both tables."""
-    return "\n\n".join([f"## {title}", facts, measured(outcomes), goals(outcomes)])
+    parts = [f"## {title}", facts, measured(outcomes), goals(outcomes)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def facts() -> str:
@@ -107,7 +108,7 @@ def _cells(outcome: Outcome, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def goals(outcomes: Sequence[Outcome]) -> str:
-    """Return the table of goals, a line for each row that one is about."""
+    """Return the table of goals, a line for each row that one is about; "" if there is none."""
     lines = []
     for goal in GOALS:
         for one in outcomes:
@@ -117,7 +118,8 @@ def goals(outcomes: Sequence[Outcome]) -> str:
                 is_met = "yes" if against.seconds >= goal.times else "no"
                 where = f"{one.row.layers}, {one.row.source}"
                 lines.append([goal.words, where, f"{goal.times:g}", reached, is_met])
-    return table(["goal", "layers", "other / pyrunc ≥", "reached", "met"], lines)
+    head = ["goal", "layers", "other / pyrunc ≥", "reached", "met"]
+    return table(head, lines) if lines else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

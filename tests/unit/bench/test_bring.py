@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.bring import Begun, Refused, Row, Use, Way, bring, execute, last_words
+from tests.bench.bring import Begun, Refused, Row, Use, Way, bring, chosen, execute, last_words
 
 
 def way(tool: str) -> Way:
@@ -83,3 +83,12 @@ def test_long_last_line_loses_its_middle() -> None:
     words = last_words("before\n" + "a" * 100 + "b" * 100 + "\n\n")
 
     assert words == "a" * 80 + " … " + "b" * 80
+
+
+def test_only_tools_that_were_named_are_measured() -> None:
+    ways = [way("pyrunc"), way("docker")]
+
+    assert chosen(ways, []) == ways
+    assert chosen(ways, ["docker"]) == ways[1:]
+    with pytest.raises(ValueError, match="no runc here"):
+        chosen(ways, ["runc"])

@@ -46,7 +46,7 @@ def test_who_cannot_do_it_says_why_in_the_table() -> None:
     last = measured([outcome("pyrunc", 1, layers="zstd"), refused]).splitlines()[-1]
 
     assert last == f"| zstd | registry | docker | cannot: invalid tar \\| header |{'  |' * 8}"
-    assert goals([outcome("pyrunc", 1, layers="zstd"), refused]).count("\n") == 1
+    assert goals([outcome("pyrunc", 1, layers="zstd"), refused]) == ""
 
 
 def test_goal_is_met_from_its_number_on() -> None:

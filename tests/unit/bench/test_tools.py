@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import load, tools
+from tests.bench import load, pull, tools
 from tests.bench.bring import Begun
+from tests.bench.report import GOALS, PYRUNC
+from tests.harness.registry import Registry
 from tests.images import pack
 
 
@@ -66,3 +68,21 @@ def test_packed_archive_has_the_blobs_of_the_layout(
             member = archive.extractfile(f"{blob.name}/layer.tar")
             assert member is not None
             assert member.read() == blob.read_bytes()
+
+
+def test_everybody_is_compared_with_pyrunc_on_the_same_data(
+    tmp_path: Path, image: pack.Image
+) -> None:
+    archive, layout = tmp_path / "plain.tar", tmp_path / "layout"
+    pack.write_docker_archive(image, archive)
+    pack.write_oci_layout(image, layout, "gzip")
+    registry = Registry(tmp_path, 5000, "http")
+
+    ways = load.plain_ways(tmp_path, archive)
+    ways += load.packed_ways(tmp_path, "gzip", tmp_path / "packed.tar", layout)
+    ways += pull.ways_of(tmp_path, registry, "gzip", layout)
+
+    ours = {(way.row.layers, way.row.source) for way in ways if way.row.tool == PYRUNC}
+    assert {(way.row.layers, way.row.source) for way in ways} == ours
+    assert len({way.row for way in ways}) == len(ways)
+    assert {goal.other for goal in GOALS} <= {way.row.tool for way in ways}
