@@ -68,7 +68,7 @@ def import_image(
         with closing(_open(source)) as reader:
             layer = _keep(reader, f"{workspace.path}/rootfs", source)
         image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
-    image_event(paths, "import", image_id)
+        image_event(paths, "import", image_id)
     return image_id
 
 

@@ -1,7 +1,8 @@
 """How do images come in from a file?
 
 archive -> checked documents -> layers, verified and unpacked in parallel -> renames -> names.
-Nothing appears before all of it is on disk; a refusal leaves nothing (R6).
+Nothing appears before all of it is there; a refusal leaves nothing (R6).  What is acknowledged gets
+to the disk afterwards (storage/settle).
 """
 
 from __future__ import annotations
@@ -66,7 +67,6 @@ def load(
     """
     names: list[str] = []
     loaded = load_images(paths, source, platform=platform, limits=limits)
-    image_events(paths, [("load", image.id, "") for image in loaded])
     for image in loaded:
         for name, old_id in image.moved:
             shown = parse_full(name).familiar()
@@ -111,7 +111,10 @@ def load_images(
             with closing(open_archive(place, spool)) as archive:
                 sources = read_images(archive, wanted, reference)
                 with Incoming(paths, workspace, limits or Limits()) as incoming:
-                    return _take_in(paths, incoming, sources)
+                    loaded = _take_in(paths, incoming, sources)
+                # Before the workspace ends and its sync begins: that would hold this up.
+                image_events(paths, [("load", image.id, "") for image in loaded])
+                return loaded
         except OSError as error:
             raise _worded(error, place) from error
 

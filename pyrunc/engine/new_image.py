@@ -39,7 +39,7 @@ def store_image(
     layers: Sequence[NewLayer] = (),
     names: tuple[str, ...] = (),
 ) -> LoadedImage:
-    """Add an image: the layers of `parent`, then `layers`; durable when it returns.
+    """Add an image: the layers of `parent`, then `layers`; durable when `workspace` is gone.
 
     `config` is the whole document but `rootfs`, which is written here.  `names` are full
     references; another image loses them.

@@ -88,7 +88,8 @@ def pull(
 
     def end(image_id: str, digest: str, *, is_new: bool) -> Pulled:
         progress.line(f"Digest: {digest}")
-        image_event(paths, "pull", reference.familiar(), reference.familiar_name())
+        if not is_new:
+            _record(paths, reference)
         if not is_one_of_many:
             _tell_status(progress, reference.familiar(), is_new=is_new)
         return Pulled(name=reference.full(), image_id=image_id, digest=digest, is_new=is_new)
@@ -257,10 +258,16 @@ def _publish(
         record = record.replace(names=tuple(dict.fromkeys(names)))
         incoming.publish([record.id])
         images.add(paths, record, _descriptor(image))
+        # Before the workspace ends and its sync begins: that would hold this up.
+        _record(paths, repository.reference)
     for layer, was_there in zip(layers, there, strict=True):
         if not was_there:
             progress.state(short(layer.digest), "Pull complete")
     return record
+
+
+def _record(paths: Paths, reference: Reference) -> None:
+    image_event(paths, "pull", reference.familiar(), reference.familiar_name())
 
 
 def _descriptor(image: RemoteImage) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import LockTimeout, PyruncError
+from ..kernel import syscalls
 from ..oci.record import Record
 from . import containers, content, images
 from .atomic import remove_tree
@@ -18,7 +19,7 @@ from .disk_usage import tree_size
 from .layer_names import all_names
 from .lease import Kept, leased, read_kept, store_lock
 from .locks import try_lock
-from .workspace import INTENT, Workspace, is_workspace_name
+from .workspace import BOOT, INTENT, SETTLING, Workspace, is_workspace_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def sweep(paths: Paths) -> list[str]:
     removed = []
     for path, fd in dead:
         try:
-            if _undo(paths, path):
+            if _undo(paths, path, fd):
                 remove_tree(path)
                 removed.append(path)
         finally:
@@ -187,14 +188,23 @@ def _seize(paths: Paths, name: str) -> tuple[str, int] | None:
     return None
 
 
-def _undo(paths: Paths, path: str) -> bool:
-    """Take back what is in the store and in no image; False if that has to wait."""
+def _undo(paths: Paths, path: str, fd: int) -> bool:
+    """Take back what is in the store and in no image, and see that the rest is on disk.
+
+    Returns: False if that has to wait.
+    """
     intent = Kept()
-    if not read_kept(f"{path}/{INTENT}", intent):
+    if not (read_kept(f"{path}/{INTENT}", intent) or read_kept(f"{path}/{SETTLING}", intent)):
         return True
     try:
+        if os.path.lexists(f"{path}/{BOOT}"):
+            from .settle import verify_if_needed
+
+            if not verify_if_needed(paths, path, intent):
+                return False
         with store_lock(paths, exclusive=True, timeout_seconds=0):
             _remove_unused(paths, intent, roots(paths, besides=os.path.basename(path)))
+        syscalls.syncfs(fd)
     except (LockTimeout, PyruncError):
         return False
     return True

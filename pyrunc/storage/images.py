@@ -16,6 +16,7 @@ from ..oci.image_record import ImageRecord
 from ..oci.reference import Reference, parse_full, parse_reference
 from .atomic import make_directory, replace_file
 from .locks import locked
+from .unsettled import settle_if_needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def resolve(paths: Paths, word: str) -> ImageRecord:
     A name shadows a prefix that looks like hexadecimal digits.
     Raises: NotFound and InvalidInput in docker's words.
     """
+    settle_if_needed(paths)
     entries = _entries(paths)
     entry = _find(entries, word)
     return _record(paths, entry, entries)
@@ -58,7 +60,8 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
     """Make an image known under `record.names`, or without one.
 
     `descriptor` is the manifest's; of its annotations INDEX_DIGEST is kept.  Layers and blobs must
-    be in their places already; this is the last step of a load, durable when it returns.
+    be in their places already; this is the last step of a load.  The names are durable when it
+    returns, what they mean when its workspace is gone (storage/settle).
     Returns: the names that stood for another image before, with its ID.
     """
     from .lease import store_lock

@@ -72,12 +72,11 @@ class Lease:
         self._kept.add(blobs, layers, images)
         self.write(LEASE, self._kept)
 
-    def write(self, name: str, kept: Kept) -> None:
-        """Write a file that a collection reads."""
+    def write(self, name: str, kept: Kept, *, durable: bool = False) -> None:
+        """Write a file that a collection reads; with `durable`, also one after a power cut."""
+        raw = document.dump(kept.as_document())
         with store_lock(self._paths, exclusive=False):
-            replace_file(
-                f"{self._workspace.path}/{name}", document.dump(kept.as_document()), durable=False
-            )
+            replace_file(f"{self._workspace.path}/{name}", raw, durable=durable)
 
 
 def store_lock(paths: Paths, *, exclusive: bool, timeout_seconds: float = 600.0) -> locked:

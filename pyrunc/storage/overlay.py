@@ -12,6 +12,7 @@ import os
 
 from ..errors import KernelError, NotFound
 from ..kernel import syscalls
+from .unsettled import settle_if_needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def mount_rootfs(
     Returns: a descriptor of the mount, O_CLOEXEC; the caller closes it, or gives it away.
     Raises: KernelError, NotFound for a layer that is not there.
     """
+    settle_if_needed(paths)
     trees = [layer_tree(paths, layer) for layer in layers]
     if not trees:
         trees = [_empty_layer(paths, "tree")]
@@ -84,6 +86,7 @@ def mount_view(paths: Paths, layers: Sequence[str], upper: str = "") -> int:
     it does meanwhile.
     Returns: a descriptor of the mount; the caller closes it.  Raises: KernelError, NotFound.
     """
+    settle_if_needed(paths)
     trees = [layer_tree(paths, layer) for layer in layers]
     # Kernel: without an upper directory an overlay wants two lower ones; the same one twice is
     # refused.  As a lower one, the upper directory of somebody else is only read.

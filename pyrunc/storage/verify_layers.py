@@ -42,12 +42,22 @@ def verify_layers(paths: Paths, *, mend: bool = False) -> list[Damage]:
             continue
         with Workspace(paths) as workspace:
             try:
-                found += _image(paths, workspace, image, done, mend)
+                found += _image(paths, workspace, image, done, mend=mend)
             except (FileNotFoundError, PyruncError) as error:
                 if not _is_known_otherwise(paths, image, error):
                     why = f"its layers cannot be compared with their tars: {error}"
                     found.append(Damage(kind="image", subject=image.id, problem=why))
     return found
+
+
+def mend_image(paths: Paths, image: ImageRecord) -> list[Damage]:
+    """Put right what of an image's layers is not what their tar says; returns what that was.
+
+    For the first look in a boot, when no container can be using them.
+    Raises: FileNotFoundError, IntegrityError for a blob that is missing or damaged; PyruncError.
+    """
+    with Workspace(paths) as workspace:
+        return _image(paths, workspace, image, set(), mend=True, is_idle=True)
 
 
 def _is_known_otherwise(paths: Paths, image: ImageRecord, error: Exception) -> bool:
@@ -57,7 +67,13 @@ def _is_known_otherwise(paths: Paths, image: ImageRecord, error: Exception) -> b
 
 
 def _image(
-    paths: Paths, workspace: Workspace, image: ImageRecord, done: set[str], mend: bool
+    paths: Paths,
+    workspace: Workspace,
+    image: ImageRecord,
+    done: set[str],
+    *,
+    mend: bool,
+    is_idle: bool = False,
 ) -> list[Damage]:
     found: list[Damage] = []
     with Incoming(paths, workspace, Limits(), is_afresh=True) as incoming:
@@ -68,7 +84,9 @@ def _image(
             done.add(stored.name)
             problems = _compare(paths, incoming, stored)
             if problems:
-                mended = mend and _exchange(paths, workspace, incoming, stored.name)
+                mended = mend and _exchange(
+                    paths, workspace, incoming, stored.name, is_idle=is_idle
+                )
                 found.append(_damage(stored.name, problems, mended=mended, mend=mend))
     return found
 
@@ -97,19 +115,25 @@ def _damage(name: str, problems: list[str], *, mended: bool, mend: bool) -> Dama
     return Damage(kind="layer", subject=name, problem="; ".join(problems), mend=words)
 
 
-def _exchange(paths: Paths, workspace: Workspace, incoming: Incoming, name: str) -> bool:
+def _exchange(
+    paths: Paths, workspace: Workspace, incoming: Incoming, name: str, *, is_idle: bool
+) -> bool:
     """Put the fresh tree there, unless somebody sees the old one; tells whether it was done."""
     with store_lock(paths, exclusive=True):
-        if os.path.exists(paths.database()):
-            connection = open_database(paths)
-            for row in containers.rows(connection):
-                uses = name in row.document.get("layers", (name,))
-                if uses and containers.status(paths, row) != containers.EXITED:
-                    return False
-        if os.path.isdir(paths.run_images()) and os.listdir(paths.run_images()):
+        if not is_idle and _is_in_use(paths, name):
             return False
         incoming.replace_tree(name, f"{workspace.path}/old-{name}")
     return True
+
+
+def _is_in_use(paths: Paths, name: str) -> bool:
+    if os.path.exists(paths.database()):
+        connection = open_database(paths)
+        for row in containers.rows(connection):
+            uses = name in row.document.get("layers", (name,))
+            if uses and containers.status(paths, row) != containers.EXITED:
+                return True
+    return os.path.isdir(paths.run_images()) and bool(os.listdir(paths.run_images()))
 
 
 def _sources(paths: Paths, image: ImageRecord) -> list[_InStore]:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 # Names what will have been renamed into the store, before it is.
 INTENT = "intent.json"
+# The same, when the images that stand on it are known, and it is not synced yet.
+SETTLING = "settling.json"
+# A link to the boot in which something was published; one to what went wrong with its sync.
+BOOT = "boot"
+FAILED = "failed"
 
 _NAME_BYTES = 8
 
@@ -35,9 +40,11 @@ class Workspace:
 
     def __init__(self, paths: Paths) -> None:
         """Make nothing yet."""
+        self._paths = paths
         self._parent = paths.temporary()
         self.path = f"{self._parent}/{os.urandom(_NAME_BYTES).hex()}"
         self.lock_fd = -1
+        self.is_published = False  # something of it is in the store, and not synced yet
 
     def __enter__(self) -> Self:
         """Make the directory, locked from its first moment on."""
@@ -59,9 +66,25 @@ class Workspace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove the directory with all that is still in it."""
-        remove_tree(self.path)
-        os.close(self.lock_fd)
+        """Remove the directory with all that is still in it.
+
+        If something of it is in the store, after a sync; if that came to a bad end, without what is
+        in no image.
+        """
+        if not self.is_published:
+            remove_tree(self.path)
+            os.close(self.lock_fd)
+            return
+        from .collect import sweep
+        from .settle import hand_over
+
+        try:
+            if error is None:
+                hand_over(self)
+        finally:
+            os.close(self.lock_fd)
+            if error is not None:
+                sweep(self._paths)
 
     def subdirectory(self, name: str) -> str:
         """Make a directory in it."""

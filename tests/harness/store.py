@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,36 @@ def snapshot(top: Path) -> dict[str, tuple[Any, ...]]:
     return found
 
 
+def await_settled(root: Path) -> None:
+    """Wait until `pyrunc-settle` has nothing more to do in a store; the dead stay as they are."""
+    end = time.monotonic() + 20
+    while any(map(_is_settling, root.glob(f"tmp/{16 * '?'}"))):
+        assert time.monotonic() < end, "not synced after 20 s"
+        time.sleep(0.002)
+
+
+def _is_settling(workspace: Path) -> bool:
+    if (workspace / "lease.json").exists() or (workspace / "intent.json").exists():
+        return False
+    try:
+        fd = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def contents(root: Path) -> set[str]:
-    """Return every name in a store but locks and the empty directories it is made of."""
+    """Return every name in a store but locks and the empty directories it is made of.
+
+    Waits for the sync of what was just loaded.
+    """
+    await_settled(root)
     names = {str(path.relative_to(root)) for path in root.rglob("*")}
     skeleton = {"locks", "tmp", "oci", "oci/blobs", "oci/blobs/sha256", "layers", "images"}
     return {name for name in names - skeleton if not name.startswith("locks/")}

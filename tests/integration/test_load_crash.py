@@ -17,7 +17,7 @@ import pytest
 from pyrunc.engine.load import load
 from pyrunc.errors import PyruncError
 from pyrunc.paths import Paths
-from pyrunc.storage import collect, images, workspace
+from pyrunc.storage import collect, images
 from pyrunc.storage.workspace import Workspace
 from tests.harness import raw_tar
 from tests.harness.raw_tar import END, file
@@ -78,22 +78,35 @@ def test_killed_load_leaves_nothing_that_the_next_command_does_not_remove(
         assert len(root.names("0")) == len(root.names("1")) == 5000
 
 
+class Killed(BaseException):
+    """Nothing that a program expects."""
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
 def test_killed_after_its_renames_a_load_is_taken_back(
     paths: Paths, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
     monkeypatch.setattr(images, "add", die)
-    monkeypatch.setattr(workspace, "remove_tree", lambda _: None)
+    monkeypatch.setattr(Workspace, "__exit__", lambda self, *_: os.close(self.lock_fd))
     with pytest.raises(Killed):
         load(paths, str(archive))
+    monkeypatch.undo()
     assert any(name.startswith("layers/") for name in contents(Path(paths.root)))
 
     assert len(collect.sweep(paths)) == 1
+
+    assert contents(Path(paths.root)) == set()
+
+
+def test_failed_after_its_renames_a_load_takes_itself_back(
+    paths: Paths, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "add", die)
+    with pytest.raises(Killed):
+        load(paths, str(archive))
 
     assert contents(Path(paths.root)) == set()
 

@@ -17,7 +17,7 @@ from pyrunc.engine.progress import size
 from pyrunc.paths import Paths
 from tests.harness.engine import Engine
 from tests.harness.registry_double import Double, Request, running_double, tar_of
-from tests.harness.store import Rootfs
+from tests.harness.store import Rootfs, await_settled
 from tests.integration.pulls import (
     BIG,
     biggest,
@@ -137,6 +137,7 @@ def test_old_partial_files_go(registry: Double, paths: Paths) -> None:
 
     fetch(paths, f"{registry.host}/x")
 
+    await_settled(Path(paths.root))
     found = Path(paths.temporary()).rglob("*")
     assert [one.name for one in found if one.is_file()] == ["new"]
 

@@ -1,0 +1,45 @@
+/* settle.c: pyrunc-settle, which sees to it that what a load has acknowledged gets to the disk.
+ *
+ * Usage: pyrunc-settle WORKSPACE
+ *   3  the workspace, a directory, locked; the lock is held until the end
+ *
+ * Goes on in a process of its own session, syncs the filesystem of the workspace and removes it. If
+ * that fails, a link `failed` in the workspace says why, as a number: see storage/settle.py.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { WORKSPACE = 3, NUMBER = 16 };
+
+/* Without settling.json nothing of it is in doubt, so that goes first. */
+static int remove_workspace(const char *path)
+{
+    if (unlinkat(WORKSPACE, "settling.json", 0) < 0 || unlinkat(WORKSPACE, "boot", 0) < 0)
+        return -1;
+    return rmdir(path);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fputs("usage: pyrunc-settle WORKSPACE\n", stderr);
+        return 2;
+    }
+    /* Who waits for the child waits no longer; if there can't be one, the caller waits for the
+     * sync. */
+    if (fork() > 0)
+        return 0;
+    setsid();
+    prctl(PR_SET_NAME, "pyrunc:settle");
+    if (syncfs(WORKSPACE) < 0) {
+        char number[NUMBER];
+        snprintf(number, sizeof number, "%d", errno);
+        return symlinkat(number, WORKSPACE, "failed") < 0;
+    }
+    return remove_workspace(argv[1]) < 0;
+}

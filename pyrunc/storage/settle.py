@@ -1,0 +1,145 @@
+"""How does what a load has acknowledged get to the disk, and what if the machine stops before?
+
+A load, pull, commit or import is acknowledged when the names of what it added are on disk, and
+their content in the page cache.  Its workspace then goes to a process of its own, which syncs the
+filesystem and removes it.  Until then the workspace says what was added, and in which boot.  After
+a power cut the first command that wants an image finds it, hashes those blobs, compares those trees
+with their tars, and takes an image away that is not all there (decision 14).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+
+from ..errors import InvalidInput, KernelError, PyruncError, errno_reason
+from ..kernel import spawn, syscalls
+from . import collect, content, images
+from .atomic import remove_tree
+from .layers import read_stored
+from .lease import Kept
+from .locks import locked
+from .unsettled import is_of_another_boot
+from .verify_layers import mend_image
+from .workspace import BOOT, FAILED, INTENT, SETTLING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..oci.image_record import ImageRecord
+    from ..paths import Paths
+    from .workspace import Workspace
+
+SETTLER = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/libexec/pyrunc-settle"
+
+
+def hand_over(workspace: Workspace) -> None:
+    """Leave a workspace of which something is published to a process that syncs and removes it.
+
+    Returns at once; where no process can be made, when all is on disk.
+    Raises: OSError of that sync.
+    """
+    for name in os.listdir(workspace.path):
+        if name not in (INTENT, BOOT):
+            remove_tree(f"{workspace.path}/{name}")
+    # Only an intent keeps a collection off: what was just loaded may be removed at once.
+    os.rename(f"{workspace.path}/{INTENT}", f"{workspace.path}/{SETTLING}")
+    try:
+        process = spawn.start([SETTLER, workspace.path], {3: workspace.lock_fd}, environment={})
+    except KernelError:  # too many processes
+        syscalls.syncfs(workspace.lock_fd)
+        remove_tree(workspace.path)
+    else:
+        process.wait()  # it goes on in a child of its own
+
+
+def settle_after_crash(paths: Paths) -> None:
+    """Verify what dead workspaces of another boot had published; only one process does it.
+
+    Raises: LockTimeout; OSError.
+    """
+    with locked(f"{paths.locks()}/settle"):
+        collect.sweep(paths)
+
+
+def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
+    """See whether what a dead workspace published is on disk, if that is not certain.
+
+    What cannot be believed is gone when this returns, with the images that stand on it; they are
+    named in a warning.
+    Returns: False if something could not be verified, and has to be looked at again.
+    """
+    failed = f"{path}/{FAILED}"
+    if os.path.islink(failed):
+        # Kernel: an error of writing back is told once, and the pages then count as written; so
+        # what is read now proves nothing.
+        reason = errno_reason(int(os.readlink(failed)))
+        _forget(paths, _standing_on(paths, intent), f"it could not be written to disk: {reason}")
+    return not is_of_another_boot(path) or _verify(paths, intent)
+
+
+def _verify(paths: Paths, intent: Kept) -> bool:
+    for digest in intent.blobs:
+        blob = content.blob_path(paths, digest)
+        if os.path.exists(blob) and not _is_itself(blob, digest):
+            os.unlink(blob)
+    for name in intent.layers:
+        if not _is_readable(paths, name):
+            remove_tree(f"{paths.layers()}/{name}")
+    lost: list[ImageRecord] = []
+    kept: set[str] = set()
+    is_certain = True
+    for image in _standing_on(paths, intent):
+        try:
+            _check_blobs(paths, image)
+            mend_image(paths, image)
+        except KernelError as error:  # a full disk, say
+            is_certain = False
+            _warn("image %s may be damaged, it could not be verified: %s", image, error)
+        except (FileNotFoundError, PyruncError):
+            lost.append(image)
+            continue
+        kept |= set(image.layers)
+    _forget(paths, lost, "the machine stopped before all of it was on disk")
+    for name in intent.layers - kept:
+        remove_tree(f"{paths.layers()}/{os.path.basename(name)}")
+    return is_certain
+
+
+def _standing_on(paths: Paths, intent: Kept) -> list[ImageRecord]:
+    return [
+        image
+        for image in images.list_images(paths)
+        if image.id in intent.images
+        or intent.layers.intersection(image.layers)
+        or not intent.blobs.isdisjoint(images.blobs_of(paths, image))
+    ]
+
+
+def _check_blobs(paths: Paths, image: ImageRecord) -> None:
+    needed = {image.id} | images.reachable(paths, image.manifest_digest, must_be_known=True)
+    for digest in needed:
+        os.stat(content.blob_path(paths, digest))
+
+
+def _forget(paths: Paths, lost: list[ImageRecord], why: str) -> None:
+    for image in lost:
+        images.remove(paths, image.id, image.names, forget=True)
+        _warn("image %s is gone: %s", image, why)
+
+
+def _warn(words: str, image: ImageRecord, why: object) -> None:
+    name = image.names[0] if image.names else image.id
+    logging.getLogger("pyrunc").warning(words, name, why)
+
+
+def _is_itself(path: str, digest: str) -> bool:
+    with open(path, "rb", buffering=0) as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
+
+
+def _is_readable(paths: Paths, name: str) -> bool:
+    try:
+        return read_stored(paths, name) is not None
+    except InvalidInput:
+        return False

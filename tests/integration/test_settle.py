@@ -1,0 +1,231 @@
+"""A load is acknowledged before its content is synced: what if the sync fails, or never comes?
+
+`strace -D` holds the sync up; a copy of the disk in that moment is what a power cut leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import raw_tar
+from tests.harness.engine import Completed, Engine, command
+from tests.harness.raw_tar import END, file
+from tests.harness.store import await_settled
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+GONE = "image docker.io/library/big:1 is gone"
+FILES = 200
+
+
+@pytest.fixture
+def archive(directory: Path) -> Path:
+    """Return an image of two layers, most of it in the lower one."""
+    layers = [
+        b"".join(file(f"d/{i}", os.urandom(50_000)) for i in range(FILES)) + END,
+        file("top", b"of it") + END,
+    ]
+    return raw_tar.docker_archive(directory / "big.tar", layers, name="big:1")
+
+
+def load_with(engine: Engine, archive: Path, inject: str) -> None:
+    """Load, and return when the command does; `inject` is strace's, for what syncs after it."""
+    strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs"]
+    argv = [*strace, "-e", f"inject=syncfs:{inject}", *engine.argv("load", "-q", "-i", archive)]
+    output = engine.directory / "output"
+    with output.open("wb") as file:
+        code = subprocess.run(argv, stdout=file, stderr=file, env=engine.environment).returncode
+    assert code == 0, output.read_text()
+
+
+def workspaces(engine: Engine) -> list[Path]:
+    return list(engine.root.glob("tmp/????????????????"))
+
+
+# -- in the same boot --------------------------------------------------------------------------
+
+
+def test_image_is_there_before_its_sync_ends(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, "delay_enter=700000")
+
+    (workspace,) = workspaces(pyrunc)
+    assert (workspace / "settling.json").exists()
+    run = ["run", "--rm", "--network", "none", "big:1", "/none"]
+    assert 'exec: "/none": stat /none: no such file' in pyrunc(*run).stderr
+    await_settled(pyrunc.root)
+    assert workspaces(pyrunc) == []
+    assert pyrunc("system", "check").stdout == ""
+
+
+def test_image_can_be_removed_before_its_sync_ends(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, "delay_enter=500000")
+    assert workspaces(pyrunc)
+
+    assert "Deleted" in pyrunc("rmi", "big:1", check=True).stdout
+    assert list((pyrunc.root / "layers").iterdir()) == []
+    assert list((pyrunc.root / "oci/blobs/sha256").iterdir()) == []
+    await_settled(pyrunc.root)
+    assert workspaces(pyrunc) == []
+
+
+def test_killed_sync_is_made_up_for(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, "signal=KILL")
+    await_settled(pyrunc.root)
+    assert workspaces(pyrunc)
+
+    done = pyrunc("ps", "-q", check=True)
+
+    assert (done.stdout, done.stderr) == ("", "")
+    assert workspaces(pyrunc) == []
+    assert pyrunc("system", "check").stdout == ""
+    assert "big" in pyrunc("images").stdout
+
+
+def test_sync_that_fails_takes_the_image_away_and_says_so(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, "error=EIO")
+    await_settled(pyrunc.root)
+
+    told = pyrunc("ps", "-q", check=True).stderr
+
+    assert f"{GONE}: it could not be written to disk: input/output error" in told
+    assert pyrunc("images", "-q").stdout == ""
+    assert pyrunc("load", "-q", "-i", archive).returncode == 0
+    assert pyrunc("system", "check").stdout == ""
+
+
+# -- after a power cut -------------------------------------------------------------------------
+
+
+class Machine:
+    """An engine on a disk of its own, of which a copy can be taken as a power cut leaves it."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        """Make the disk."""
+        self._directory = directory
+        self._mounts: list[Path] = []
+        self._disk = directory / "disk"
+        with self._disk.open("wb") as file:
+            file.truncate(128 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self._disk], check=True)
+        self.engine = engine
+        engine.environment["PYRUNC_ROOT"] = str(self._mount(self._disk) / "root")
+        engine.root = Path(engine.environment["PYRUNC_ROOT"])
+
+    def power_cut(self) -> None:
+        """Go on from the disk as it is, without what is only in memory."""
+        copy = self._directory / "copy"
+        subprocess.run(["cp", "--sparse=always", self._disk, copy], check=True)
+        await_settled(self.engine.root)
+        self.engine.root = self._mount(copy) / "root"
+        boot = self._directory / "boot"
+        boot.write_text(f"{uuid.uuid4()}\n")
+        self.engine.environment["PYRUNC_ROOT"] = str(self.engine.root)
+        shutil.rmtree(self.engine.runroot, ignore_errors=True)  # a load makes none
+
+    def __call__(self, *words: str | Path) -> Completed:
+        """Run a command in the boot after the power cut."""
+        script = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
+        argv = ["unshare", "--mount", "sh", "-c", script, self._directory / "boot", command()]
+        return subprocess.run(
+            [*map(str, argv), *map(str, words)],
+            env=self.engine.environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def close(self) -> None:
+        """Unmount."""
+        for place in reversed(self._mounts):
+            subprocess.run(["umount", place], check=True)
+
+    def _mount(self, disk: Path) -> Path:
+        place = self._directory / f"mount-{disk.name}"
+        place.mkdir()
+        subprocess.run(["mount", "-o", "loop", disk, place], check=True)
+        self._mounts.append(place)
+        return place
+
+
+@pytest.fixture
+def machine(pyrunc: Engine, directory: Path) -> Iterator[Machine]:
+    place = directory / "machine"
+    place.mkdir()
+    machine = Machine(pyrunc, place)
+    yield machine
+    await_settled(pyrunc.root)
+    machine.close()
+
+
+def test_image_that_was_only_in_memory_is_gone_and_told(machine: Machine, archive: Path) -> None:
+    load_with(machine.engine, archive, "delay_enter=800000")
+    machine.power_cut()
+    assert "big" in machine.engine("images").stdout  # its name was on disk
+
+    first = machine("image", "inspect", "big:1")
+    assert f"{GONE}: the machine stopped before all of it was on disk" in first.stderr
+    assert "No such image: big:1" in first.stderr
+    assert first.returncode == 1
+
+    assert machine("system", "check").stdout == ""
+    assert machine("images", "-q").stdout == ""
+    assert machine("load", "-q", "-i", archive).returncode == 0
+    assert machine("system", "check").stdout == ""
+
+
+def test_image_that_was_synced_is_kept_and_nothing_is_told(machine: Machine, archive: Path) -> None:
+    load_with(machine.engine, archive, "delay_exit=800000")
+    (workspace,) = workspaces(machine.engine)
+    subprocess.run(["sync", "-f", workspace], check=True)
+    machine.power_cut()
+    assert workspaces(machine.engine)
+
+    done = machine("run", "--rm", "--network", "none", "big:1", "/none")
+    assert 'exec: "/none": stat /none: no such file' in done.stderr
+    assert "gone" not in done.stderr
+    assert workspaces(machine.engine) == []
+    assert machine("system", "check").stdout == ""
+
+
+def test_tree_that_is_half_there_is_unpacked_again(machine: Machine, archive: Path) -> None:
+    load_with(machine.engine, archive, "delay_exit=800000")
+    (workspace,) = workspaces(machine.engine)
+    subprocess.run(["sync", "-f", workspace], check=True)
+    machine.power_cut()
+    (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
+    os.truncate(damaged, 0)
+    (layer_json,) = (path for path in machine.engine.root.glob("layers/*/layer.json")
+                     if not (path.parent / "tree/d").exists())  # fmt: skip
+    os.truncate(layer_json, 0)
+
+    created = machine("create", "--network", "none", "big:1", "x")
+    assert (created.returncode, created.stderr) == (0, "")
+
+    assert {path.stat().st_size for path in machine.engine.root.glob("layers/*/tree/d/7")} == {
+        50_000
+    }
+    assert machine("system", "check").stdout == ""
+
+
+def test_container_made_before_the_power_cut_starts_on_verified_layers(
+    machine: Machine, archive: Path
+) -> None:
+    load_with(machine.engine, archive, "delay_exit=1500000")
+    machine.engine("create", "--network", "none", "--name", "box", "big:1", "/none", check=True)
+    (workspace,) = workspaces(machine.engine)
+    subprocess.run(["sync", "-f", workspace], check=True)
+    machine.power_cut()
+    (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
+    os.truncate(damaged, 0)
+
+    assert "no such file" in machine("start", "box").stderr
+
+    (mended,) = machine.engine.root.glob("layers/*/tree/d/7")
+    assert mended.stat().st_size == 50_000
