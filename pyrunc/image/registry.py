@@ -256,7 +256,7 @@ class Repository:
                 url=error.url,
                 status=error.status,
                 code=error.code,
-                hint=error.hint,
+                hint=f"log in with: {_login(self.reference)}",
             ) from error
 
 

@@ -165,11 +165,20 @@ class Session:
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str], who: Credential) -> Token:
         realm = self._checked_realm(challenge.realm, who)
-        if who.identity_token or self._refresh:
-            token = self._post(realm, challenge, scopes, who)
-            if token is not None:
-                return token
-        return self._get(realm, challenge, scopes, who)
+        refresh = self._refresh or who.identity_token
+        token: Token | None = None
+        if refresh:
+            grant = {"grant_type": "refresh_token", "refresh_token": refresh}
+            token = self._post(realm, challenge, scopes, grant, is_last=not who.password)
+        if token is None:
+            token = self._get(realm, challenge, scopes, who)
+        if token is None:
+            grant = {
+                "grant_type": "password", "username": who.username, "password": who.password
+            } | ({"access_type": "offline"} if who.wants_refresh else {})  # fmt: skip
+            token = self._post(realm, challenge, scopes, grant, is_last=True)
+        assert token is not None
+        return token
 
     def _checked_realm(self, realm: str, who: Credential) -> str:
         realm = check_url(realm)
@@ -187,7 +196,8 @@ class Session:
 
     def _get(
         self, realm: str, challenge: Challenge, scopes: frozenset[str], who: Credential
-    ) -> Token:
+    ) -> Token | None:
+        """Ask as docker does; None where the realm knows only OAuth2's POST."""
         query = [("service", challenge.service)] if challenge.service else []
         query += [("scope", scope) for scope in sorted(scopes)]
         if who.username:
@@ -197,22 +207,29 @@ class Session:
         joint = "&" if urlsplit(realm).query else "?"
         headers = {"Authorization": _basic(who)} if who.username and who.password else {}
         response = self._ask("GET", f"{realm}{joint}{urlencode(query)}", headers)
+        if response.status in (404, 405) and who.password:
+            self.transport.finish(response)
+            return None
         return self._read_token(response, realm)
 
     def _post(
-        self, realm: str, challenge: Challenge, scopes: frozenset[str], who: Credential
+        self,
+        realm: str,
+        challenge: Challenge,
+        scopes: frozenset[str],
+        grant: dict[str, str],
+        *,
+        is_last: bool,
     ) -> Token | None:
-        """Ask by OAuth2; None where the realm knows only GET."""
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": self._refresh or who.identity_token,
+        """Ask by OAuth2; None where the realm knows only GET, unless this is the last try."""
+        form = grant | {
             "service": challenge.service,
             "client_id": CLIENT_ID,
             "scope": " ".join(sorted(scopes)),
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         response = self._ask("POST", realm, headers, urlencode(form).encode())
-        if response.status in (400, 404, 405) and who.password:
+        if response.status in (400, 404, 405) and not is_last:
             self.transport.finish(response)
             return None
         return self._read_token(response, realm)

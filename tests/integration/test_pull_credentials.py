@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -88,3 +89,74 @@ def test_config_directory_gives_credentials_to_whoever_pulls(
     assert (pulled.returncode, pulled.stdout) == (0, f"{registry.host}/x:3\n")
     wanted = f"Basic {auth}"
     assert {one.authorization for one in registry.asked("GET", "/manifests/")} == {wanted}
+
+
+class OAuth:
+    """A realm that knows nothing but OAuth2's POST, and the registry that it is for."""
+
+    def __init__(self, registry: Double) -> None:
+        """Let nobody in without a token."""
+        self.url = registry.url
+        self.forms: list[dict[str, str]] = []
+        registry.faults.append(self.act)
+
+    def act(self, request: Request) -> bool:
+        if request.path == "/token":
+            self._grant(request)
+            return True
+        if request.authorization == "Bearer good":
+            return False
+        header = f'Bearer realm="{self.url}/token",service="s",scope="repository:x:pull"'
+        request.answer(401, b"", {"WWW-Authenticate": header})
+        return True
+
+    def _grant(self, request: Request) -> None:
+        if request.method != "POST":
+            request.answer(405)
+            return
+        length = int(request.headers["Content-Length"])
+        form = dict(parse_qsl(request.handler.rfile.read(length).decode()))
+        self.forms.append(form)
+        is_right = form.get("password") == "love&lace" or form.get("refresh_token") == "again"
+        answer = {"access_token": "good"} | (
+            {"refresh_token": "again"} if form.get("access_type") == "offline" else {}
+        )
+        wrong = {"error": "invalid_grant", "error_description": "wrong password"}
+        request.answer(200 if is_right else 401, json.dumps(answer if is_right else wrong).encode())
+
+
+def test_realm_that_knows_only_post_is_asked_so(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    realm = OAuth(registry)
+
+    wrong = pyrunc("pull", "--creds", "ada:no", f"{registry.host}/x")
+    right = pyrunc("pull", "-q", "--creds", "ada:love&lace", f"{registry.host}/x")
+
+    assert (wrong.returncode, wrong.stderr) == (
+        1, f"pyrunc: pull access denied for {registry.host}/x, repository does not exist or may"
+        " require 'pyrunc login': unauthorized: wrong password\n"
+        f"hint: log in with: pyrunc login {registry.host}\n",
+    )  # fmt: skip
+    assert (right.returncode, right.stderr) == (0, "")
+    assert realm.forms[-1] == {
+        "grant_type": "password", "username": "ada", "password": "love&lace", "service": "s",
+        "client_id": "pyrunc", "scope": "repository:x:pull",
+    }  # fmt: skip
+    assert {one.authorization for one in registry.asked("GET", "/blobs/")} == {"Bearer good"}
+
+
+def test_login_keeps_the_token_that_such_a_realm_gives(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    realm = OAuth(registry)
+
+    login = pyrunc("login", "-u", "ada", "--password-stdin", registry.host, input="love&lace")
+    kept = (pyrunc.directory / ".docker/config.json").read_text()
+    pulled = pyrunc("pull", "-q", f"{registry.host}/x")
+
+    assert (login.returncode, login.stdout) == (0, "Login Succeeded\n")
+    assert json.loads(kept)["auths"][registry.host]["identitytoken"] == "again"
+    assert "love" not in kept
+    assert (pulled.returncode, pulled.stderr) == (0, "")
+    assert realm.forms[0]["access_type"] == "offline"
+    assert realm.forms[-1]["grant_type"] == "refresh_token"
+    assert "password" not in realm.forms[-1]
