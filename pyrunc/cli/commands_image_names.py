@@ -38,7 +38,7 @@ def tag(call: Call) -> int:
 
 def rmi(call: Call) -> int:
     """Remove names and images, going on after an error."""
-    from ..engine.images import check_platform, find_image
+    from ..engine.images import find_image, image_for
     from ..engine.remove_image import remove_image
 
     engine = call.engine()
@@ -47,7 +47,9 @@ def rmi(call: Call) -> int:
     def remove_one(word: str) -> None:
         try:
             if platform:
-                check_platform(find_image(engine.paths, word), platform)
+                named = find_image(engine.paths, word)
+                chosen = image_for(engine.paths, named, platform)
+                word = word if chosen.id == named.id else chosen.id
             removed = remove_image(engine, word, force=force, keep_parents=call.is_on("no-prune"))
         except NotFound as error:
             if not force:
@@ -108,7 +110,14 @@ RMI = Command(
     rows=(
         ("force", "f", FLAG, "", "", "Also if stopped containers use it, or it has several names"),
         ("no-prune", "", FLAG, "", "", "Keep layers and blobs until the next clean-up"),
-        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
+        (
+            "platform",
+            "",
+            VALUE,
+            "OS/ARCH",
+            "",
+            "The image for that one, of an index that was pulled for several",
+        ),
         _HELP,
     ),
     usage="IMAGE [IMAGE...]",

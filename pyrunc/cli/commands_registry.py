@@ -90,26 +90,29 @@ def pull(call: Call) -> int:
 def push(call: Call) -> int:
     """Push an image, or all tags of a repository."""
     from ..engine import push as engine_push
-    from ..engine.images import check_platform, find_image
+    from ..engine.push_types import check_form
 
     word = call.operands[0].removeprefix("docker://")
     is_quiet, paths = call.is_on("quiet"), call.engine().paths
     if len(call.operands) > 1:
         return _save(call, word)
     reference = parse_full(word)
-    platform = call.text("platform")
+    options = engine_push.PushOptions(
+        platform=call.text("platform"),
+        form=check_form(call.text("format")),
+        allows_foreign=call.is_on("allow-nondistributable-artifacts"),
+        tell=(lambda _: None) if is_quiet else output.note,
+    )
     if call.is_on("all-tags"):
-        if platform:
+        if options.platform:
             raise InvalidInput("--platform is for one tag, not --all-tags", where="--platform")
-        engine_push.push_all_tags(paths, word, make_access(call), _progress(is_quiet))
+        engine_push.push_all_tags(paths, word, make_access(call), _progress(is_quiet), options)
         if is_quiet:
             output.line(reference.full())
         return 0
     if not reference.tag and not reference.digest and not is_quiet:
         output.line("Using default tag: latest")
-    if platform:
-        check_platform(find_image(paths, word), platform)
-    pushed = engine_push.push(paths, word, make_access(call), _progress(is_quiet))
+    pushed = engine_push.push(paths, word, make_access(call), _progress(is_quiet), options)
     if is_quiet:
         output.line(pushed.name)
     return 0
@@ -169,7 +172,16 @@ PUSH = Command(
     push,
     rows=(
         ("all-tags", "a", FLAG, "", "", "All tags of the repository"),
-        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
+        (
+            "allow-nondistributable-artifacts",
+            "",
+            FLAG,
+            "",
+            "",
+            "Also layers that are not to be distributed",
+        ),
+        ("format", "", VALUE, "FORMAT", "", "Media types of the manifest: docker or oci"),
+        ("platform", "", VALUE, "OS/ARCH", "", "The image for that one alone, not the index"),
         ("quiet", "q", FLAG, "", "", "No progress, only the name"),
         *ACCESS_ROWS,
         _HELP,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import IntegrityError, InvalidInput, KernelError, NotFound
+from ..image.blob_file import BlobFile
 from ..image.download import RemoteLayer
 from ..image.endpoints import PULL, PUSH
 from ..image.referrers import (
@@ -26,7 +27,7 @@ from ..image.referrers import (
     read_artifact,
 )
 from ..image.registry import Repository
-from ..image.upload import BlobFile, Uploader
+from ..image.upload import Uploader
 from ..oci import document
 from ..oci.digest import sha256_hex
 from ..oci.manifest import OCI_MANIFEST

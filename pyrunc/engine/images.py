@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from ..errors import NotFound
 from ..oci.platform import Platform, parse_platform, rank
@@ -41,6 +42,24 @@ def check_platform(image: ImageRecord, platform: str) -> None:
             kind="image",
             name=image.id,
         )
+
+
+def image_for(paths: Paths, image: ImageRecord, platform: str) -> ImageRecord:
+    """Return the image, or the one of the same index that is for a platform; "" takes any.
+
+    Raises: NotFound, InvalidInput.
+    """
+    try:
+        check_platform(image, platform)
+    except NotFound:
+        for other in images.list_images(paths):
+            # Two images have the same root where both come from one index.
+            if other.id != image.id and set(other.roots) & set(image.roots):
+                with suppress(NotFound):
+                    check_platform(other, platform)
+                    return other
+        raise
+    return image
 
 
 def tag_image(engine: Engine, word: str, name: str) -> None:

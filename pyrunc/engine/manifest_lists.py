@@ -184,6 +184,11 @@ def push(paths: Paths, access: Access, name: str) -> str:
     return digest
 
 
+def is_list(paths: Paths, reference: Reference) -> bool:
+    """Tell whether a list of that name is put together here."""
+    return os.path.exists(_path(paths, reference))
+
+
 def remove(paths: Paths, name: str) -> None:
     """Forget a list.  Raises: NotFound."""
     reference = _checked_name(name)

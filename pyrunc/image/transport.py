@@ -52,7 +52,7 @@ BROKEN = (HTTPError, HTTPException, OSError)
 ERROR_BODY_LIMIT_BYTES = 1 << 20
 REDIRECT_LIMIT = 10
 
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = frozenset({"GET", "HEAD"})
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -123,7 +123,7 @@ class Transport:
                     raise problem.worded() from problem.__cause__
                 self._pause(self._delay(attempt), request.url)
                 continue
-            if response.status not in _AGAIN or is_last:
+            if response.status not in AGAIN or is_last:
                 return response
             if response.status != 429 and not request.is_repeatable:
                 return response

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from ..errors import AuthRequired, IntegrityError, Interrupted, InvalidInput, RegistryError
 from ..oci import document
-from ..oci.record import Record
+from .blob_file import BlobFile, BlobPart
 from .registry_errors import error_codes, error_text
+from .transport import AGAIN
 from .urls import check_url, join_url, shown
 
 if TYPE_CHECKING:
@@ -29,19 +30,15 @@ ANSWER_SECONDS = 900.0
 CHUNK_BYTES = 64 << 20
 _WHOLE_BYTES = 1 << 20  # below that one request is enough
 _STATE_LIMIT_BYTES = 1 << 16
-
-
-class BlobFile(Record):
-    """A blob to push, as a file; `notes` is the path of what has to outlive this command."""
-
-    digest: str
-    size: int
-    path: str
-    notes: str = ""
+_NO_OCI = "a registry that does not know OCI's media types may take docker's: --format docker"
 
 
 class _Lost(Exception):
-    """The registry does not know the upload any more."""
+    """The upload has to begin again: the registry does not know it any more, or `error`."""
+
+    def __init__(self, why: str, error: RegistryError | None = None) -> None:
+        super().__init__(why)
+        self.error = error
 
 
 class Uploader:
@@ -49,7 +46,7 @@ class Uploader:
 
     def __init__(self, repository: Repository, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Take a repository that was made for PUSH."""
-        self._repository = repository
+        self.repository = repository
         self._transport = repository.transport
         self._chunk_bytes = chunk_bytes
         self._path = repository.origin().repository
@@ -89,11 +86,13 @@ class Uploader:
                 self._upload(blob, tell, tell_resumed)
             except _Lost as lost:
                 self._forget(blob)
+                url = self._url("blobs/uploads/")
                 if attempt + 1 == self._transport.patience.tries:
-                    raise RegistryError(
+                    raise lost.error or RegistryError(
                         f"cannot push blob {blob.digest}: the registry loses the upload: {lost}",
-                        url=shown(self._url("blobs/uploads/")),
+                        url=shown(url),
                     ) from lost
+                self._transport.pause(attempt, url)
                 continue
             self._forget(blob)
             return "pushed"
@@ -112,7 +111,9 @@ class Uploader:
             is_repeatable=True,
         )
         if response.status not in (200, 201, 202):
-            self._refuse(response, f"manifest {word}")
+            is_oci = media_type.startswith("application/vnd.oci.")
+            hint = _NO_OCI if is_oci and response.status in (400, 415) else ""
+            self._refuse(response, f"manifest {word}", hint)
         said = response.headers.get("Docker-Content-Digest", "")
         subject = response.headers.get("OCI-Subject", "")
         self._transport.finish(response)
@@ -154,7 +155,13 @@ class Uploader:
         else:
             url = self._begin(blob)
         if blob.size <= _WHOLE_BYTES and not offset:
-            self._finish(url, blob, _Part(blob, 0, blob.size, tell, self._transport.is_cancelled))
+            whole = BlobPart(blob, 0, blob.size, tell, self._transport.is_cancelled)
+            try:
+                self._finish(url, blob, whole)
+            except RegistryError as error:
+                if not _is_passing(error):
+                    raise
+                raise _Lost(str(error), error) from error
             return
         failures = 0
         while offset < blob.size:
@@ -164,7 +171,7 @@ class Uploader:
                 self._note(blob, url)
                 failures = 0
             except RegistryError as error:
-                if isinstance(error, AuthRequired) or error.status is not None:
+                if not _is_passing(error):
                     raise
                 failures += 1
                 if failures >= self._transport.patience.tries:
@@ -174,7 +181,8 @@ class Uploader:
         self._finish(url, blob, None)
 
     def _begin(self, blob: BlobFile) -> str:
-        response = self._send("POST", "blobs/uploads/", body=b"")
+        # An upload that nobody uses does no harm.
+        response = self._send("POST", "blobs/uploads/", body=b"", is_repeatable=True)
         if response.status != 202:
             self._refuse(response, f"blob {blob.digest}")
         least = response.headers.get("OCI-Chunk-Min-Length", "")
@@ -200,7 +208,7 @@ class Uploader:
                 "Content-Length": str(end - start),
                 "Content-Range": f"{start}-{end - 1}",
             },
-            body=lambda: _Part(blob, start, end, tell, self._transport.is_cancelled),
+            body=lambda: BlobPart(blob, start, end, tell, self._transport.is_cancelled),
             is_repeatable=False,
         )
         if response.status == 416:
@@ -223,7 +231,7 @@ class Uploader:
         location = response.headers.get("Location", "")
         return (self._absolute(location) if location else url), _end_of_range(response, 0)
 
-    def _finish(self, url: str, blob: BlobFile, whole: _Part | None) -> None:
+    def _finish(self, url: str, blob: BlobFile, whole: BlobPart | None) -> None:
         joint = "&" if "?" in url else "?"
         headers = {"Content-Type": "application/octet-stream"}
         body: Body = b""
@@ -293,11 +301,11 @@ class Uploader:
         more: tuple[str, ...] = (),
         is_repeatable: bool | None = None,
     ) -> Response:
-        session, _ = self._repository.session()
+        session, _ = self.repository.session()
         return session.send(
             method,
             url or self._url(path),
-            scopes=self._repository.scopes + more,
+            scopes=self.repository.scopes + more,
             headers=headers,
             body=body,
             is_repeatable=is_repeatable,
@@ -305,7 +313,7 @@ class Uploader:
         )
 
     def _url(self, path: str) -> str:
-        _, base = self._repository.session()
+        _, base = self.repository.session()
         return f"{base}/{self._path}/{path}"
 
     def _location(self, response: Response) -> str:
@@ -321,18 +329,19 @@ class Uploader:
     def _absolute(self, location: str, base: str = "") -> str:
         return join_url(base or self._url("blobs/uploads/"), location)
 
-    def _refuse(self, response: Response, what: str) -> None:
+    def _refuse(self, response: Response, what: str, hint: str = "") -> None:
         raw = self._transport.read(response)
         words = error_text(raw) or str(response.reason or "").lower()
         if response.status in (401, 403):
             raise self._denied(response.status, words)
         codes = error_codes(raw)
         raise RegistryError(
-            f"cannot push {what} to {self._repository.reference.familiar_name()}:"
+            f"cannot push {what} to {self.repository.reference.familiar_name()}:"
             f" {words} ({response.status})",
             url=shown(str(response.url)),
             status=response.status,
             code=codes[0] if codes else None,
+            hint=None if "BLOB_UNKNOWN" in "".join(codes[:1]) else hint or None,
         )
 
     def _denied(self, status: int, words: str) -> AuthRequired:
@@ -342,45 +351,13 @@ class Uploader:
             url=shown(self._url("")),
             status=status,
             code="DENIED",
-            hint=f"log in with: pyrunc login {self._repository.reference.domain}",
+            hint=f"log in with: pyrunc login {self.repository.reference.domain}",
         )
 
 
-class _Part:
-    """A part of a blob as the body of a request."""
-
-    def __init__(
-        self,
-        blob: BlobFile,
-        start: int,
-        end: int,
-        tell: Callable[[int], object],
-        is_cancelled: Callable[[], bool],
-    ) -> None:
-        self._blob = blob
-        self._start = start
-        self._at = start
-        self._end = end
-        self._tell = tell
-        self._is_cancelled = is_cancelled
-        self._fd = os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def again(self) -> _Part:
-        """Return it from its start."""
-        self._at = self._start
-        return self
-
-    def read(self, size: int = -1) -> bytes:
-        if self._is_cancelled():
-            raise Interrupted("interrupted", signal=2)
-        left = self._end - self._at
-        data = os.pread(self._fd, left if size < 0 else min(size, left), self._at)
-        self._at += len(data)
-        self._tell(self._at)
-        return data
-
-    def __del__(self) -> None:
-        os.close(self._fd)
+def _is_passing(error: RegistryError) -> bool:
+    """Tell whether an upload may go on after an error: a broken connection, a busy registry."""
+    return not isinstance(error, AuthRequired) and (error.status is None or error.status in AGAIN)
 
 
 def _end_of_range(response: Response, otherwise: int) -> int:

@@ -95,12 +95,18 @@ def set_name(paths: Paths, word: str, name: str) -> str:
 
 
 def add_digest(paths: Paths, image_id: str, repository: str, digest: str) -> None:
-    """Note that a repository has an image by that digest of its manifest; without it, nothing."""
+    """Note that a repository has an image by that digest of its manifest, or of its index.
+
+    Does nothing if that is not a digest of the image's.
+    """
     with index_lock(paths):
         entries = _entries(paths)
         for entry in entries:
-            if entry_id(entry) == image_id and entry.get("digest") == digest:
-                _put(entries, f"{repository}@{digest}", image_id, entry | {"annotations": {}})
+            is_index = entry_index(entry) == digest
+            if entry_id(entry) == image_id and (is_index or entry.get("digest") == digest):
+                annotations = {INDEX_DIGEST: digest} if is_index else {}
+                described = entry | {"annotations": annotations}
+                _put(entries, f"{repository}@{digest}", image_id, described)
                 write_index(paths, entries)
                 return
 
@@ -363,9 +369,12 @@ def _put(
         if name and entry_name(entry) == name and entry_id(entry) != image_id
     ]
     _take(entries, name)
-    nameless = [entry for entry in entries if entry_id(entry) == image_id and not entry_name(entry)]
-    for entry in nameless:
-        entries.remove(entry)
+    own = [entry for entry in entries if entry_id(entry) == image_id]
+    # The index that an image was chosen from is known by its entry, though that has no name.
+    known = {entry_index(entry) for entry in own if entry_name(entry)} | {entry_index(descriptor)}
+    for entry in own:
+        if not entry_name(entry) and (not entry_index(entry) or entry_index(entry) in known):
+            entries.remove(entry)
     annotations = {IMAGE_ID: image_id} | ({REF_NAME: name} if name else {})
     if index := entry_index(descriptor):
         annotations[INDEX_DIGEST] = index

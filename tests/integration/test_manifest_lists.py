@@ -80,6 +80,9 @@ def test_what_cannot_be(box: Engine, registry: Registry) -> None:
     assert box("manifest", "inspect", name).returncode == 1
     assert box("manifest", "push", name).returncode == 1
     box("manifest", "create", name, one, check=True)
+    assert box("push", name).stderr == (
+        f"pyrunc: cannot push {name}: it is a manifest list\nhint: pyrunc manifest push {name}\n"
+    )
     assert "nothing to annotate" in box("manifest", "annotate", name, one).stderr
     wrong = box("manifest", "annotate", "--arch", "arm", name, f"{registry.host}/app:y")
     assert "does not exist in" in wrong.stderr

@@ -15,15 +15,13 @@ import pytest
 from pyrunc.engine import push as push_engine
 from pyrunc.engine.progress import Progress
 from pyrunc.engine.pull import pull
-from pyrunc.errors import AuthRequired, IntegrityError, PyruncError, RegistryError
 from pyrunc.image import upload
 from pyrunc.image.access import Access, AccessOptions
-from pyrunc.image.credentials import Credential
 from pyrunc.image.transport import Patience
 from pyrunc.paths import Paths
 from pyrunc.storage import images
 from tests.harness.engine import Engine
-from tests.harness.registry_double import Double, Request, error, running_double, tar_of
+from tests.harness.registry_double import Double, Request, running_double, tar_of
 
 QUICK = Patience(connect_seconds=5, read_seconds=0.5, tries=4, delay_seconds=0.01)
 BIG = os.urandom(3 << 20)
@@ -131,25 +129,6 @@ def test_upload_goes_on_where_the_line_broke(case: Case, monkeypatch: pytest.Mon
     assert case.arrived()
 
 
-def test_lost_upload_begins_again(case: Case) -> None:
-    case.forget()
-    lost: list[Request] = []
-
-    def loses(request: Request) -> bool:
-        if request.method != "PATCH" or lost:
-            return False
-        request.handler.rfile.read(int(request.headers["Content-Length"]))
-        lost.append(request)
-        error(request, 404, "BLOB_UPLOAD_UNKNOWN", "upload unknown")
-        return True
-
-    case.double.faults.append(loses)
-    case.push()
-
-    assert lost
-    assert case.arrived()
-
-
 def test_killed_push_goes_on_with_the_next(pyrunc: Engine, directory: Path) -> None:
     with running_double() as double:
         case = Case(double, pyrunc.directory)
@@ -182,73 +161,6 @@ def test_killed_push_goes_on_with_the_next(pyrunc: Engine, directory: Path) -> N
         assert ": Resuming at 2MB of 3.147MB\n" in done.stdout
         assert case.arrived()
         assert not (pyrunc.root / "tmp/uploads").exists()
-
-
-def test_upload_on_another_host_gets_no_credentials(case: Case) -> None:
-    case.forget()
-    with running_double() as other:
-        other.uploads["1"] = bytearray()
-
-        def asks(request: Request) -> bool:
-            if request.authorization:
-                return False
-            request.handler.rfile.read(int(request.headers.get("Content-Length") or 0))
-            request.answer(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
-            return True
-
-        def away(request: Request) -> bool:
-            if request.method != "POST":
-                return False
-            key = str(next(other.numbers))
-            other.uploads[key] = bytearray()
-            request.answer(202, b"", {"Location": f"{other.url}/v2/x/blobs/uploads/{key}"})
-            return True
-
-        case.double.faults += [asks, away]
-        other.add_blob(b"")
-        try:
-            case.push(credential=Credential(username="ada", password="lovelace"))
-        finally:
-            assert set(case.had) <= set(other.blobs)
-            assert {one.authorization for one in other.requests} == {""}
-
-
-def wrong_digest(request: Request) -> bool:
-    if request.method != "PUT" or "/manifests/" not in request.path:
-        return False
-    request.handler.rfile.read(int(request.headers["Content-Length"]))
-    request.answer(201, b"", {"Docker-Content-Digest": f"sha256:{'1' * 64}"})
-    return True
-
-
-def denies(request: Request) -> bool:
-    if request.method != "POST":
-        return False
-    error(request, 403, "DENIED", "requested access to the resource is denied")
-    return True
-
-
-def no_location(request: Request) -> bool:
-    if request.method != "POST":
-        return False
-    request.answer(202)
-    return True
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind", "words"),
-    [
-        (wrong_digest, IntegrityError, "the registry says that its digest is sha256:1111"),
-        (denies, AuthRequired, "^denied: requested access to the resource is denied$"),
-        (no_location, RegistryError, "no Location"),
-    ],
-)
-def test_refusal_is_clear(case: Case, fault: Any, kind: type[PyruncError], words: str) -> None:
-    case.forget()
-    case.double.faults.append(fault)
-
-    with pytest.raises(kind, match=words):
-        case.push()
 
 
 def test_names_that_are_not_there_and_quiet_and_all_tags(pyrunc: Engine) -> None:
