@@ -6,12 +6,14 @@ something that a test of test_after_reset.py finds; what both must know goes thr
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.harness import raw_tar
 from tests.integration.oci import Bundle
 
 from . import reset
@@ -52,12 +54,16 @@ def test_leave_containers_of_the_runtime() -> None:
 
 
 def test_leave_commands_at_work(busybox_archive: Path) -> None:
-    """Run and load go on, one after the other, until the plug is pulled."""
+    """Runs, loads and removals go on, one after the other, until the plug is pulled."""
     engine = reset.engine()
     run = " ".join(engine.argv("run", "--rm", "busybox", "true"))
     load = " ".join(engine.argv("load", "-q", "-i", reset.KEPT / "busybox.tar"))
     (reset.KEPT / "busybox.tar").write_bytes(busybox_archive.read_bytes())
-    for line in (run, load):
+    files = b"".join(raw_tar.file(f"d/{i}", os.urandom(50_000)) for i in range(300))
+    raw_tar.docker_archive(reset.KEPT / "big.tar", [files + raw_tar.END], name="big:1")
+    big = " ".join(engine.argv("load", "-q", "-i", reset.KEPT / "big.tar"))
+    remove = " ".join(engine.argv("rmi", "big:1"))
+    for line in (run, load, f"{big} && {remove}"):
         subprocess.Popen(
             ["sh", "-c", f"while {line}; do :; done"],
             env=engine.environment,

@@ -30,6 +30,13 @@ def test_the_first_command_puts_right_what_the_reset_ended() -> None:
     assert engine("system", "check", check=True).stderr == "nothing is amiss\n"
 
 
+def test_image_that_came_and_went_at_the_reset_can_be_loaded() -> None:
+    engine = reset.engine()
+    engine("load", "-q", "-i", reset.KEPT / "big.tar", check=True)
+    assert engine("system", "check", check=True).stderr == "nothing is amiss\n"
+    engine("rmi", "big:1", check=True)
+
+
 def test_who_comes_back_is_what_the_policies_say() -> None:
     engine = reset.engine()
     done = engine("system", "boot", check=True)
