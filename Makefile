@@ -34,7 +34,7 @@ integration: packages-test build ## what needs root and a kernel
 vm-test: packages-vm build ## what needs systemd, cgroup v2 alone and a reset, in an emulated machine (as root)
 	VENV=$(VENV) vagrant/qemu test $(ARGS)
 
-stress: packages-test build ## kills, crowds and floods with their full counts, half an hour (as root)
+stress: packages-test build ## kills, crowds, floods and hostile layers with their full counts, an hour (as root)
 	$(PYTHON) -m tests.stress $(ARGS)
 
 golden: build ## write tests/golden anew from the plans of today; read the difference before you commit it

@@ -81,7 +81,11 @@ static void limit(struct unpacker *unpacker)
     struct rlimit memory = {MEMORY_LIMIT, MEMORY_LIMIT};
     struct rlimit file = {unpacker->limits.bytes, unpacker->limits.bytes};
     struct rlimit core = {0, 0};
+#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes, and uses little of them */
     check(unpacker, setrlimit(RLIMIT_AS, &memory));
+#else
+    (void)memory;
+#endif
     check(unpacker, setrlimit(RLIMIT_FSIZE, &file));
     check(unpacker, setrlimit(RLIMIT_CORE, &core));
     signal(SIGXFSZ, SIG_IGN); /* EFBIG instead */

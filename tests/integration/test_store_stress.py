@@ -1,4 +1,4 @@
-"""Commands on images that are killed, two at a time: the store stays whole (tests/stress_store)."""
+"""Commands on images that are killed, two at a time: the store stays whole (tests/stress)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.harness.engine import Engine
-from tests.stress_store import stress
+from tests.stress.images import stress
 
 
 def test_killed_loads_tags_and_removals_leave_the_store_whole(pyrunc: Engine) -> None:

@@ -1,6 +1,7 @@
-"""python -m tests.stress [SCENARIO …]: the scenarios with their full counts.
+"""python -m tests.stress [SCENARIO …] [--count N] [--seed N]: the scenarios with their full counts.
 
-As root.  Prints a line for each, and its problems; exits with 1 if there are any.
+As root.  Prints a line for each, and its problems; exits with 1 if there are any.  Count and seed
+are for kill-image-commands: 200 steps, two at a time, each time others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.harness.engine import Engine
 from tests.images import busybox
-from tests.stress import crowds, floods, kills
+from tests.stress import crowds, floods, hostile, images, kills
 
 SCENARIOS: dict[str, Callable[[Engine], list[str]]] = {
     "start-and-stop": crowds.start_and_stop,
@@ -29,14 +30,23 @@ SCENARIOS: dict[str, Callable[[Engine], list[str]]] = {
     "processes": floods.processes,
     "memory": floods.memory,
 }
+# Those that bring their own engine.
+APART = ("kill-image-commands", "hostile-layers")
 _NUMBER = 3701
 
 
 def main() -> int:
     """Parse the command line, run, report."""
     parser = argparse.ArgumentParser(prog="tests.stress", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*SCENARIOS, []], default=[])
-    chosen = parser.parse_args().what or list(SCENARIOS)
+    parser.add_argument("what", nargs="*", choices=[*SCENARIOS, *APART, []], default=[])
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    apart: dict[str, Callable[[], list[str]]] = {
+        "kill-image-commands": lambda: images.kill_image_commands(arguments.count, arguments.seed),
+        "hostile-layers": hostile.layers_by_commands,
+    }
+    chosen = arguments.what or [*SCENARIOS, *APART]
     engine = Engine(Path(tempfile.mkdtemp(prefix="pyrunc-stress-", dir="/var/tmp")), _NUMBER)
     archive = engine.directory / "busybox.tar"
     busybox.make_archive(archive)
@@ -45,7 +55,7 @@ def main() -> int:
     try:
         for name in chosen:
             begun = time.monotonic()
-            problems = SCENARIOS[name](engine)
+            problems = apart[name]() if name in apart else SCENARIOS[name](engine)
             print(f"{name}: {time.monotonic() - begun:.1f} s, {len(problems)} problems", flush=True)
             for problem in problems[:20]:
                 print(f"    {problem}", flush=True)
