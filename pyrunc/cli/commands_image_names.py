@@ -79,18 +79,15 @@ def prune(call: Call) -> int:
 
 def removed_images(removed: Removed) -> str:
     """Return what a prune says of images, "" if there were none."""
-    if not removed.untagged and not removed.deleted:
+    if not removed.steps:
         return ""
-    lines = [f"untagged: {name}" for name in removed.untagged]
-    lines += [f"deleted: {digest}" for digest in removed.deleted]
+    lines = [f"{verb.lower()}: {name}" for verb, name in removed.steps]
     return "\n".join(["Deleted Images:", *lines]) + "\n\n"
 
 
 def _show(removed: Removed) -> None:
-    for name in removed.untagged:
-        output.line(f"Untagged: {name}")
-    for digest in removed.deleted:
-        output.line(f"Deleted: {digest}")
+    for verb, name in removed.steps:
+        output.line(f"{verb}: {name}")
 
 
 TAG = Command(

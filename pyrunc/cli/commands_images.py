@@ -34,8 +34,10 @@ def images(call: Call) -> int:
     if call.is_on("tree"):
         return _tree(call, found, patterns)
     rows: list[dict[str, Value]] = []
+    full = call.is_on("no-trunc")
+    digests = call.is_on("digests") or ".Digest" in call.text("format")
     for image in found:
-        listed = image_table.rows(image, full=call.is_on("no-trunc"))
+        listed = image_table.rows(image, full=full, digests=digests)
         rows += [row for row in listed if image_table.is_named(row, patterns)]
     if not rows:
         _hint(call)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..oci.image_record import ImageRecord
-    from ..oci.reference import Reference
     from .go_functions import Value
 
 NONE = "<none>"
@@ -49,16 +48,11 @@ def created_ns(image: ImageRecord) -> int:
     return rfc3339_ns(image.created) or 0
 
 
-def rows(image: ImageRecord, *, full: bool) -> list[dict[str, Value]]:
-    """Return the placeholders of `images --format`, once a name."""
+def rows(image: ImageRecord, *, full: bool, digests: bool = False) -> list[dict[str, Value]]:
+    """Return the placeholders of `images --format`, once a name, or a name and digest."""
     created = created_ns(image)
-    digests: dict[str, str] = {}
-    for name in image.repo_digests:
-        repository, _, digest = name.partition("@")
-        digests.setdefault(repository, digest)
     shared: dict[str, Value] = {
         "ID": image.id if full else short(image.id),
-        "Digest": image.manifest_digest or NONE,
         "CreatedSince": f"{units.since(created)} ago" if created else "N/A",
         "CreatedAt": units.go_time(created) if created else "N/A",
         "Size": size(image.size_bytes),
@@ -67,22 +61,28 @@ def rows(image: ImageRecord, *, full: bool) -> list[dict[str, Value]]:
         "SharedSize": "N/A",
         "UniqueSize": "N/A",
     }
-    found = [
-        shared
-        | {
-            "Repository": one.familiar_name(),
-            "Tag": one.tag or NONE,
-            "Digest": one.digest or digests.get(one.repository(), NONE),
-        }
-        for one in _shown([parse_full(name) for name in image.names])
+    return [
+        shared | {"Repository": repository, "Tag": tag, "Digest": digest}
+        for repository, tag, digest in _names(image, digests)
     ]
-    return found or [shared | {"Repository": NONE, "Tag": NONE}]
 
 
-def _shown(references: Sequence[Reference]) -> list[Reference]:
-    """Leave out digests of repositories that a tag names: they have one manifest."""
-    tagged = {one.repository() for one in references if one.tag}
-    return [one for one in references if one.tag or one.repository() not in tagged]
+def _names(image: ImageRecord, every_digest: bool) -> list[tuple[str, str, str]]:
+    """Return repository, tag and digest of each row; a digest beside a tag has none of its own."""
+    digests: dict[str, list[str]] = {}
+    for name in image.repo_digests:
+        repository, _, digest = name.partition("@")
+        digests.setdefault(repository, []).append(digest)
+    references = [parse_full(name) for name in image.names]
+    tagged = [one for one in references if one.tag]
+    named = {one.repository() for one in tagged}
+    others = {one.repository(): one for one in references if one.repository() not in named}
+    found = [
+        (one.familiar_name(), one.tag or NONE, digest)
+        for one in (*tagged, *others.values())
+        for digest in digests[one.repository()][: None if every_digest else 1]
+    ]
+    return found or [(NONE, NONE, image.manifest_digest or NONE)]
 
 
 def check_filters(filters: dict[str, list[str]]) -> None:

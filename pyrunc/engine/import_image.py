@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from contextlib import closing
 
-from ..errors import IntegrityError, NotFound, RegistryError
+from ..errors import IntegrityError, InvalidInput, NotFound, RegistryError
 from ..oci.platform import host_platform, parse_platform
 from ..storage import collect
 from ..storage.layer_blob import NewLayer
@@ -67,14 +68,17 @@ def import_image(
     with Workspace(paths) as workspace:
         with closing(_open(source)) as reader:
             layer = _keep(reader, f"{workspace.path}/rootfs", source)
-        image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
+        try:
+            image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
+        except IntegrityError as error:
+            raise _worded(error, source, layer) from error
         image_event(paths, "import", image_id)
     return image_id
 
 
 def _keep(reader: Reader, path: str, source: str) -> NewLayer:
     """Write the stream into a file, and take both digests on the way."""
-    subject = f"archive {source!r}" if source != "-" else "archive on standard input"
+    subject = _shown(source)
     found = apply(reader, Target(blob=path), subject, limits=Limits())
     if not found.size:
         raise IntegrityError(f"cannot import {subject}: it is empty", subject=source)
@@ -85,6 +89,20 @@ def _keep(reader: Reader, path: str, source: str) -> NewLayer:
         size=found.size,
         compression=found.compression,
         plain_bytes=0,
+    )
+
+
+def _shown(source: str) -> str:
+    return f"archive {source!r}" if source != "-" else "archive on standard input"
+
+
+def _worded(error: IntegrityError, source: str, layer: NewLayer) -> IntegrityError:
+    """Name the archive: nobody has heard of its layer's digest yet."""
+    _, _, why = str(error).partition(f"layer {layer.diff_id}: ")
+    return IntegrityError(
+        f"cannot import {_shown(source)}: {why or error}",
+        subject=source,
+        hint=error.hint or "it must be the tar of a root filesystem, as export writes it",
     )
 
 
@@ -100,6 +118,12 @@ def _open(source: str) -> Source:
             f"cannot open archive {source!r}: no such file or directory (ENOENT)",
             kind="file",
             name=source,
+        ) from error
+    except IsADirectoryError as error:
+        raise InvalidInput(
+            f"cannot import {source!r}: it is a directory (EISDIR)",
+            subject=source,
+            hint=f"pack it: tar -C {shlex.quote(source)} -c . | pyrunc import - NAME",
         ) from error
 
 

@@ -19,8 +19,7 @@ def prune_images(engine: Engine, *, also_named: bool = False, wanted: Wanted) ->
 
     Also collects what interrupted commands have left.  Returns all of it as one removal.
     """
-    untagged: list[str] = []
-    deleted: list[str] = []
+    steps: list[tuple[str, str]] = []
     freed_bytes = 0
     in_use = {row.image_id for row in containers.rows(engine.database())}
     for image in images.list_images(engine.paths):
@@ -31,15 +30,14 @@ def prune_images(engine: Engine, *, also_named: bool = False, wanted: Wanted) ->
             continue
         for word in image.names or (image.id,):
             removed = _removed(engine, word)
-            untagged += removed.untagged
-            deleted += removed.deleted
+            steps += removed.steps
             freed_bytes += removed.freed_bytes
     try:
         freed_bytes += sum(one.size_bytes for one in collect.collect(engine.paths))
     except PyruncError as error:
         error.hint = "pyrunc system check shows what is broken"
         raise
-    return Removed(untagged=tuple(untagged), deleted=tuple(deleted), freed_bytes=freed_bytes)
+    return Removed(steps=tuple(steps), freed_bytes=freed_bytes)
 
 
 def _removed(engine: Engine, word: str) -> Removed:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from ..storage.containers import ContainerRow
     from .engine import Engine
 
+UNTAGGED, DELETED = "Untagged", "Deleted"
 _RUNNING = (containers.RUNNING, container_status.PAUSED, container_status.HELD)
 
 
 class Removed(Record):
-    """What one removal did, in order: names as users write them, digests."""
+    """What a removal did, in order: pairs of UNTAGGED or DELETED and a name or digest."""
 
-    untagged: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()  # the image, then its layers' chain-ids, topmost first
+    steps: tuple[tuple[str, str], ...] = ()
     freed_bytes: int = 0
 
 
@@ -67,16 +67,18 @@ def remove_image(
         raise _conflict(image, "must be forced", "image is mounted: see image unmount")
     before = images.list_images(engine.paths)
     is_deleted = images.remove(engine.paths, image.id, [one.full() for one in gone], forget=is_last)
-    untagged = tuple(one.familiar() for one in gone)
+    untagged = tuple((UNTAGGED, one.familiar()) for one in gone)
     events = [("untag", image.id, "")] * len(gone)
     events += [("delete", image.id, "")] if is_deleted else []
     image_events(engine.paths, events)
     if not is_deleted:
-        return Removed(untagged=untagged)
+        return Removed(steps=untagged)
     take_away(engine.paths, image.id)
     freed = 0 if keep_parents else _collect(engine)
     layers = () if keep_parents else _released(engine, image, before)
-    return Removed(untagged=untagged, deleted=(image.id, *layers), freed_bytes=freed)
+    # Docker's order: the image, then its layers' chain-ids, topmost first.
+    deleted = tuple((DELETED, digest) for digest in (image.id, *layers))
+    return Removed(steps=untagged + deleted, freed_bytes=freed)
 
 
 def collect_after(engine: Engine, image_id: str) -> None:

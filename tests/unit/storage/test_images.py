@@ -144,3 +144,18 @@ def test_digest_that_a_repository_knows_stays_when_its_tag_moves(paths: Paths) -
     found = images.resolve(paths, ONE)
     assert found.names == found.repo_digests == (f"docker.io/library/x@{digest}",)
     assert images.resolve(paths, f"x@{digest}").id == ONE
+
+
+def test_digest_of_an_index_is_noted_as_one(paths: Paths) -> None:
+    index = "sha256:" + "11" * 32
+    descriptor: dict[str, Any] = {"mediaType": "m", "digest": ONE[:-2] + "ff", "size": 2}
+    descriptor["annotations"] = {images.INDEX_DIGEST: index}
+    record = ImageRecord(id=ONE, names=("docker.io/library/x:1",), layers=("x",))
+    images.add(paths, record, descriptor)
+
+    images.add_digest(paths, ONE, "reg.io/y", index)
+
+    assert images.resolve(paths, f"reg.io/y@{index}").id == ONE
+    assert images.resolve(paths, ONE).repo_digests == (
+        f"docker.io/library/x@{index}", f"reg.io/y@{index}",
+    )  # fmt: skip
