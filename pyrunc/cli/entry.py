@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput, PyruncError, Unsupported
 from ..paths import DEFAULT_ROOT, DEFAULT_RUNROOT, Paths
 from . import option_table, output, thin_parser
 
@@ -80,6 +80,25 @@ def _prepare_stop(
     return lambda: stop_command.execute(engine, operands[0], seconds, number)
 
 
+def _prepare_start(
+    engine: Engine, flags: dict[str, object], operands: list[str]
+) -> Callable[[], int]:
+    del flags  # none here: who attaches is in no hurry
+
+    def act() -> int:
+        from ..engine.start_again import start_container
+
+        try:
+            start_container(engine, operands[0])
+        except PyruncError as error:
+            output.problem(error)
+            return 1  # not what `run` returns
+        output.line(operands[0])
+        return 0
+
+    return act
+
+
 def _monitors_call(words: list[str]) -> Callable[[], int] | None:
     """Return what the container's monitor calls us for, without click; None for anything else."""
     outer = thin_parser.parse(option_table.index(option_table.GLOBAL), words)
@@ -118,12 +137,18 @@ def _start_again(engine: Engine, container_id: str, lock_fd: int) -> int:
     return 0
 
 
-_PREPARE = {"run": _prepare_run, "exec": _prepare_exec, "stop": _prepare_stop}
+_PREPARE = {
+    "run": _prepare_run,
+    "exec": _prepare_exec,
+    "start": _prepare_start,
+    "stop": _prepare_stop,
+}
 _MANY = 1 << 30
 # command -> its options, their other names, how many operands it wants at least and takes at most
 _HOT = {
     "run": (option_table.RUN, option_table.RUN_ALIASES, 1, _MANY),
     "exec": (option_table.EXEC, {}, 2, _MANY),
+    "start": ((), {}, 1, 1),
     "stop": (
         option_table.STOP,
         option_table.STOP_ALIASES,

@@ -6,7 +6,6 @@ next command that finds the file without its owner lets the container go on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ..runtime.pause import freeze, thaw
@@ -70,8 +69,7 @@ class Standstill:
         return False
 
     def _end(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(self._engine, self._row))
+        _unlink(_path(self._engine, self._row))
         self._let_go()
 
     def _let_go(self) -> None:
@@ -90,11 +88,17 @@ def thaw_abandoned(engine: Engine, row: ContainerRow) -> bool:
         if not try_lock(fd):
             return False
         thaw(control_groups(row), row.id)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        _unlink(path)
     finally:
         os.close(fd)
     return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def _path(engine: Engine, row: ContainerRow) -> str:

@@ -9,7 +9,6 @@ from ..errors import LockTimeout, PyruncError
 from ..storage import containers, restarts
 from ..storage.database import Transaction
 from . import journal, restarting, stored_options
-from .attach import attach_container
 from .container_status import HELD, PAUSED, status
 from .create import prepare_again
 from .finish import finish
@@ -66,6 +65,8 @@ def start_attached(
 
     One that runs is attached to as it is.  Raises: as `start_container` and `attach_container`.
     """
+    from .attach import attach_container
+
     row = _row(engine, name)
     is_terminal = bool(row.document.get("terminal"))
     if is_terminal and wanted.interactive and row.document.get("interactive") and not os.isatty(0):

@@ -5,8 +5,6 @@ Source: image-spec config.md (Layer ChainID).
 
 from __future__ import annotations
 
-import hashlib
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +12,8 @@ if TYPE_CHECKING:
 
 def chain_ids(diff_ids: Iterable[str]) -> list[str]:
     """Return the chain-id of each layer seen through all below it, lowest first."""
+    import hashlib  # not on the way of a start
+
     chain: list[str] = []
     for diff_id in diff_ids:
         if not chain:

@@ -7,6 +7,7 @@ Source: `runc spec`, runc 1.1 (libcontainer/specconv/example.go).
 
 from __future__ import annotations
 
+from ..kernel.cgroup_layout import read_layout
 from .container_state import SPEC_VERSION
 
 TYPE_CHECKING = False
@@ -55,11 +56,16 @@ def starter_spec() -> dict[str, Any]:
         "mounts": _mounts(),
         "linux": {
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-            "namespaces": [{"type": kind} for kind in _NAMESPACES],
+            "namespaces": [{"type": kind} for kind in _namespaces()],
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
         },
     }
+
+
+def _namespaces() -> tuple[str, ...]:
+    """As runc does, with one for cgroups where there is nothing but v2."""
+    return (*_NAMESPACES, "cgroup") if read_layout().shape() == "v2" else _NAMESPACES
 
 
 def rootless_spec(uid: int, gid: int) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def rootless_spec(uid: int, gid: int) -> dict[str, Any]:
     spec = starter_spec()
     linux = spec["linux"]
     del linux["resources"]
-    kinds = [kind for kind in _NAMESPACES if kind != "network"]
+    kinds = [kind for kind in _namespaces() if kind != "network"]
     linux["namespaces"] = [{"type": kind} for kind in (*kinds, "user")]
     for key, number in (("uidMappings", uid), ("gidMappings", gid)):
         linux[key] = [{"containerID": 0, "hostID": number, "size": 1}]

@@ -6,7 +6,6 @@ presence under its name is the proof of its content.
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from ..oci.digest import sha256_hex
@@ -38,6 +37,8 @@ def read_blob(paths: Paths, digest: str) -> bytes:
 
 def stage_bytes(directory: str, raw: bytes) -> tuple[str, str]:
     """Write a small blob into a workspace.  Returns: its path there, and its digest."""
+    import hashlib
+
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     path = f"{directory}/{digest.removeprefix('sha256:')}"
     with open(path, "wb") as file:

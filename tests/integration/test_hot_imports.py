@@ -68,6 +68,15 @@ def test_stop_imports_only_the_pinned_list(loaded: Engine) -> None:
     assert loaded("ps", "-q").stdout == ""
 
 
+def test_start_imports_only_the_pinned_list(loaded: Engine) -> None:
+    loaded("create", "--network", "none", "--name", "box", "busybox", "true", check=True)
+    loaded("start", "box", check=True)
+    loaded("wait", "box", check=True)
+
+    assert foreign(imported(loaded, "start", "box")) - ALLOWED == set()
+    loaded("rm", "-f", "box", check=True)
+
+
 def test_exec_imports_only_the_pinned_list(loaded: Engine) -> None:
     loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
     words = ["exec", "-e", "A=b", "-u", "1:1", "-w", "/tmp", "box", "true"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from .oci import Bundle, Runtime, pyrunc_oci
+from .test_oci_cgroup_v2 import ONLY_V2
 
 RUNC = "/usr/sbin/runc"
 
@@ -20,13 +22,16 @@ def oci(directory: Path) -> Runtime:
 
 
 @pytest.mark.host("runc 1.1")
-@pytest.mark.parametrize("options", [[], ["--rootless"]])
-def test_spec_is_runcs_but_for_the_version(oci: Runtime, options: list[str]) -> None:
+@pytest.mark.parametrize("options", [[], ["--rootless"]], ids=["root", "rootless"])
+@pytest.mark.parametrize("host", ["", ONLY_V2], ids=["as-it-is", "v2"])
+def test_spec_is_runcs_but_for_the_version(oci: Runtime, options: list[str], host: str) -> None:
     written: list[dict[str, Any]] = []
     for runtime in (oci, Runtime(RUNC, oci.root.parent)):
         bundle = oci.root.parent / f"bundle{len(written)}"
         bundle.mkdir()
-        runtime("spec", *options, cwd=bundle, check=True)
+        line = [runtime.program, "--root", str(runtime.root), "spec", *options]
+        script = host or 'exec "$@"'
+        subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *line], cwd=bundle, check=True)
         text = (bundle / "config.json").read_text()
         written.append(json.loads(text))
         assert text.startswith('{\n\t"ociVersion"')
