@@ -59,9 +59,9 @@ def inspect_image(call: Call) -> int:
 
 
 def _inspect(call: Call, kind: str) -> int:
+    if kind == "network":
+        return _inspect_networks(call)
     if kind not in ("", "container", "image", "volume"):
-        if kind == "network":
-            raise Unsupported(f"--type {kind} is not supported yet", feature="--type")
         raise InvalidInput(
             f'unknown type: {go_quote(kind)}: must be one of "container", "image", "network", '
             '"volume"',
@@ -79,6 +79,21 @@ def _inspect(call: Call, kind: str) -> int:
         return document
 
     return listing.inspect_each(call.operands, look, call.text("format"), what=kind or "object")
+
+
+def _inspect_networks(call: Call) -> int:
+    """Say that a network is not there, in docker's words; those that are cannot be shown yet."""
+
+    def look(name: str) -> Value:
+        if name in ("bridge", "host", "none"):
+            raise Unsupported(
+                f"cannot inspect network '{name}': networks are not shown yet", feature="--type"
+            )
+        raise NotFound(f"network {name} not found", kind="network", name=name)
+
+    code = listing.inspect_each(call.operands, look, call.text("format"), what="network")
+    output.note("hint: there are bridge, host and none; networks of one's own cannot be made yet")
+    return code
 
 
 def mount(call: Call) -> int:
@@ -144,7 +159,12 @@ RM = Command(
 INSPECT = Command(
     "inspect",
     inspect,
-    rows=(_FORMAT, ("type", "", VALUE, "TYPE", "", "container or image"), _SIZE, _HELP),
+    rows=(
+        _FORMAT,
+        ("type", "", VALUE, "TYPE", "", "container, image, network or volume"),
+        _SIZE,
+        _HELP,
+    ),
     usage="NAME|ID [NAME|ID...]",
     counts=(1, UNLIMITED),
     about="Show all that is known about containers and images, as JSON.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput
 from ..oci.reference import parse_full
 from . import output
 from .commands import UNLIMITED, Call, Command
@@ -79,10 +79,7 @@ def load(call: Call) -> int:
     quiet = call.is_on("quiet")
     tell = (lambda _text: None) if quiet else output.note
     platforms = call.texts("platform")
-    if len(platforms) > 1:
-        raise Unsupported("more than one --platform is not supported yet", feature="--platform")
-    platform = platforms[0] if platforms else None
-    for name in load_images(call.engine().paths, source or 0, platform=platform, tell=tell):
+    for name in load_images(call.engine().paths, source or 0, platforms=platforms, tell=tell):
         is_id = name.startswith("sha256:")
         shown = name if is_id else parse_full(name).familiar()
         output.line(f"Loaded image{' ID' if is_id else ''}: {shown}")
@@ -142,7 +139,14 @@ LOAD = Command(
     load,
     rows=(
         ("input", "i", VALUE, "FILE", "", "An archive or an OCI layout directory, not stdin"),
-        ("platform", "", LIST, "OS/ARCH", "", "Which image of an index"),
+        (
+            "platform",
+            "",
+            LIST,
+            "OS/ARCH",
+            "",
+            "Which image of an index; several times: several",
+        ),
         ("quiet", "q", FLAG, "", "", "No progress"),
         _HELP,
     ),

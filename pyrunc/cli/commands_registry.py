@@ -136,9 +136,13 @@ def _load(call: Call, word: str) -> int:
 
     if call.is_on("all-tags"):
         raise InvalidInput("--all-tags is for registries", where="--all-tags")
-    for name in load(call.engine().paths, word, platform=call.text("platform") or None):
+    for name in load(call.engine().paths, word, platforms=_platforms(call)):
         output.line(name)
     return 0
+
+
+def _platforms(call: Call) -> list[str]:
+    return [call.text("platform")] if call.text("platform") else []
 
 
 def _progress(is_quiet: bool) -> Progress:

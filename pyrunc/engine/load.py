@@ -13,11 +13,12 @@ from contextlib import closing
 
 from ..errors import PyruncError
 from ..image.archive import open_archive
-from ..image.archive_images import ImageSource, config_digest, read_images
+from ..image.archive_images import ImageSource, config_digest
+from ..image.archive_platforms import read_platforms
 from ..oci import document
 from ..oci.image_config import make_record
 from ..oci.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
-from ..oci.platform import host_platform, parse_platform
+from ..oci.platform import parse_platform
 from ..oci.record import Record
 from ..oci.reference import parse_full
 from ..oci.transports import split_place
@@ -53,20 +54,20 @@ def load(
     paths: Paths,
     source: str | int | IO[bytes],
     *,
-    platform: str | None = None,
+    platforms: Sequence[str] = (),
     limits: Limits | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> list[str]:
     """Load all images of an archive, or the one that "oci:DIRECTORY:REFERENCE" names.
 
     `source` is an open file, or a path, with a transport before it or not (oci/transports).
-    `platform` chooses from an index; the host's is the default.  `tell` gets docker's remark on a
+    `platforms` choose from an index; the host's is the default.  `tell` gets docker's remark on a
     name that leaves another image.
     Returns: full references, and the ID of each image that has no name.
     Raises: PyruncError; then nothing of the archive is in the store, nor on disk.
     """
     names: list[str] = []
-    loaded = load_images(paths, source, platform=platform, limits=limits)
+    loaded = load_images(paths, source, platforms=platforms, limits=limits)
     for image in loaded:
         for name, old_id in image.moved:
             shown = parse_full(name).familiar()
@@ -98,18 +99,18 @@ def load_images(
     paths: Paths,
     source: str | int | IO[bytes],
     *,
-    platform: str | None = None,
+    platforms: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> list[LoadedImage]:
     """As `load`, and returns all that is known of each image."""
-    wanted = parse_platform(platform) if platform else host_platform()
+    wanted = [parse_platform(one) for one in platforms]
     place, reference = _split(source)
     collect.sweep(paths)
     with Workspace(paths) as workspace:
         spool = workspace.subdirectory("spool")
         try:
             with closing(open_archive(place, spool)) as archive:
-                sources = read_images(archive, wanted, reference)
+                sources = read_platforms(archive, wanted, reference)
                 with Incoming(paths, workspace, limits or Limits()) as incoming:
                     loaded = _take_in(paths, incoming, sources)
                 # Before the workspace ends and its sync begins: that would hold this up.
@@ -119,12 +120,12 @@ def load_images(
             raise _worded(error, place) from error
 
 
-def describe(source: str | int | IO[bytes], *, platform: str | None = None) -> list[ImageRecord]:
+def describe(source: str | int | IO[bytes], *, platforms: Sequence[str] = ()) -> list[ImageRecord]:
     """Return the images of an archive without loading them: no layers, and no root needed.
 
     Raises: PyruncError.
     """
-    wanted = parse_platform(platform) if platform else host_platform()
+    wanted = [parse_platform(one) for one in platforms]
     place, reference = _split(source)
     with tempfile.TemporaryDirectory(prefix="pyrunc-") as spool:
         try:
@@ -133,7 +134,7 @@ def describe(source: str | int | IO[bytes], *, platform: str | None = None) -> l
                     make_record(one.config, config_digest(one.raw_config), (), 0).replace(
                         names=one.names
                     )
-                    for one in read_images(archive, wanted, reference)
+                    for one in read_platforms(archive, wanted, reference)
                 ]
         except OSError as error:
             raise _worded(error, place) from error
@@ -172,8 +173,15 @@ def _documents(
     layers = tuple(stored.name for stored in effective(stack))
     size_bytes = sum(stored.content_bytes for stored in stack)
     record = make_record(one.config, image_id, layers, size_bytes).replace(names=one.names)
-    media_type = one.manifest_type or OCI_MANIFEST
-    return record, {"mediaType": media_type, "digest": digest, "size": len(raw)}
+    descriptor: dict[str, Any] = {
+        "mediaType": one.manifest_type or OCI_MANIFEST,
+        "digest": digest,
+        "size": len(raw),
+    }
+    indexes = [incoming.stage_blob(raw_index) for raw_index in one.indexes]
+    if indexes:
+        descriptor["annotations"] = {images.INDEX_DIGEST: indexes[0]}
+    return record, descriptor
 
 
 def manifest_document(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -> bytes:

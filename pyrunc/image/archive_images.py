@@ -64,6 +64,7 @@ class ImageSource(Record):
     raw_manifest: bytes = b""
     manifest_type: str = ""
     ignored_names: tuple[str, ...] = ()
+    indexes: tuple[bytes, ...] = ()  # it was chosen from, outermost first
 
 
 class _DockerImage(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -333,9 +334,9 @@ def _layout_image(
     if isinstance(manifest, Index):
         if depth == 0 or descriptor.media_type not in ("", OCI_INDEX, DOCKER_LIST):
             raise InvalidInput(f"cannot read {subject}: indexes are nested too deeply")
-        return _layout_image(
-            archive, _choose(manifest.manifests, wanted, subject), wanted, depth - 1
-        )
+        chosen = _choose(manifest.manifests, wanted, subject)
+        image = _layout_image(archive, chosen, wanted, depth - 1)
+        return image.replace(indexes=(raw, *image.indexes))
     return _image(archive, manifest, raw, descriptor.media_type)
 
 

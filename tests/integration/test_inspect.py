@@ -150,3 +150,17 @@ def test_json_leaves_out_what_docker_does(made: Engine) -> None:
         "Status", "Running", "Paused", "Restarting", "OOMKilled", "Dead", "Pid", "ExitCode",
         "Error", "StartedAt", "FinishedAt",
     ]  # fmt: skip
+
+
+def test_network_that_is_not_there_is_said_in_docker_s_words(pyrunc: Engine) -> None:
+    missing = pyrunc("inspect", "--type", "network", "mine", "yours")
+    bridge = pyrunc("inspect", "--type", "network", "bridge")
+
+    assert (missing.returncode, missing.stdout) == (1, "[]\n")
+    assert missing.stderr == (
+        "Error: No such network: mine\nError: No such network: yours\n"
+        "hint: there are bridge, host and none; networks of one's own cannot be made yet\n"
+    )
+    assert (bridge.returncode, bridge.stdout, bridge.stderr) == (
+        1, "", "pyrunc: cannot inspect network 'bridge': networks are not shown yet\n"
+    )  # fmt: skip

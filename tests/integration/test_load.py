@@ -20,7 +20,6 @@ import zstandard
 from pyrunc.engine.engine import Engine
 from pyrunc.engine.images import inspect_image
 from pyrunc.engine.load import describe, load, load_embedded
-from pyrunc.errors import NotFound
 from pyrunc.paths import Paths
 from pyrunc.storage import images
 from pyrunc.storage.layers import read_stored
@@ -173,39 +172,6 @@ def test_one_of_several_images_is_loaded_by_reference(paths: Paths, directory: P
 
     assert load(paths, f"oci:{place}:two:1") == ["docker.io/library/two:1"]
     assert len(load(paths, str(place))) == 2
-
-
-def test_platform_is_chosen_from_an_index(paths: Paths, directory: Path) -> None:
-    place = directory / "layout"
-    raw_tar.layout(place, [LAYER], name="one:1")
-    other = raw_tar.layout(directory / "other", [file("arm") + END], name="two:1")
-    shutil.copytree(other / "blobs", place / "blobs", dirs_exist_ok=True)
-    mine = json.loads((place / "index.json").read_text())["manifests"][0]
-    theirs = json.loads((other / "index.json").read_text())["manifests"][0]
-    unknown = mine | {"platform": {"os": "unknown", "architecture": "unknown"}}
-    inner = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [
-            theirs | {"platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
-            unknown,
-            mine | {"platform": {"os": "linux", "architecture": "amd64"}},
-        ],
-    }
-    raw = json.dumps(inner).encode()
-    (place / "blobs/sha256" / raw_tar.digest(raw)[7:]).write_bytes(raw)
-    outer = {"mediaType": inner["mediaType"], "digest": raw_tar.digest(raw), "size": len(raw)}
-    outer["annotations"] = {"org.opencontainers.image.ref.name": "both:1"}
-    (place / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [outer]}))
-
-    load(paths, str(place), platform="linux/amd64")
-    with Rootfs(paths, "both:1") as root:
-        assert root.exists("etc/motd")
-    load(paths, str(place), platform="arm64")
-    with Rootfs(paths, "both:1") as root:
-        assert root.exists("arm")
-    with pytest.raises(NotFound, match="linux/amd64, linux/arm64"):
-        load(paths, str(place), platform="linux/s390x")
 
 
 def test_embedded_image_is_loaded(paths: Paths) -> None:
