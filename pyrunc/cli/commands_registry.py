@@ -83,6 +83,8 @@ def pull(call: Call) -> int:
         if not is_quiet:
             output.line(f"Using default tag: {reference.tag}")
     pulled = engine_pull.pull(paths, word, make_access(call), progress, platform=platform)
+    if pulled.remark:
+        output.warning(pulled.remark)
     output.line(pulled.name)
     return 0
 

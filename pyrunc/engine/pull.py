@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 # Another pull of the same layer may take that long.
 _LOCK_SECONDS = 6 * 3600.0
 _PARTIAL_DAYS = 14
+# As many of a foreign layer's addresses are tried.
+_URLS = 8
 
 
 class Pulled(Record):
@@ -51,6 +53,7 @@ class Pulled(Record):
     image_id: str
     digest: str  # what the reference stands for in its registry
     is_new: bool
+    remark: str = ""  # that it is for another platform than this host's, and nobody asked for that
 
 
 class _Layer(Record):
@@ -86,13 +89,15 @@ def pull(
     known = _known(paths, reference)
     said = repository.head(target) if known is not None and not reference.digest else None
 
-    def end(image_id: str, digest: str, *, is_new: bool) -> Pulled:
+    def end(image_id: str, digest: str, *, is_new: bool, remark: str = "") -> Pulled:
         progress.line(f"Digest: {digest}")
         if not is_new:
             _record(paths, reference)
         if not is_one_of_many:
             _tell_status(progress, reference.familiar(), is_new=is_new)
-        return Pulled(name=reference.full(), image_id=image_id, digest=digest, is_new=is_new)
+        return Pulled(
+            name=reference.full(), image_id=image_id, digest=digest, is_new=is_new, remark=remark
+        )
 
     if known is not None and said is not None and _is_same(known, reference, said[0], wanted):
         progress.line(heading)
@@ -103,7 +108,7 @@ def pull(
     if known is not None and _is_same(known, reference, fetched.digest, wanted):
         return end(known.id, fetched.digest, is_new=False)
     record = _take_in(paths, repository, image, progress, limits or Limits())
-    return end(record.id, fetched.digest, is_new=True)
+    return end(record.id, fetched.digest, is_new=True, remark=_remark(record, wanted))
 
 
 def pull_all_tags(
@@ -145,6 +150,16 @@ def _is_same(known: ImageRecord, reference: Reference, digest: str, wanted: Plat
     own = OciPlatform(os="linux", architecture=known.architecture, variant=known.variant)
     fits = not known.architecture or rank(normalise(own), wanted) is not None
     return fits and f"{reference.repository()}@{digest}" in known.repo_digests
+
+
+def _remark(record: ImageRecord, wanted: Platform) -> str:
+    """Return podman's words for an image that does not fit."""
+    own = OciPlatform(
+        os=record.os or "linux", architecture=record.architecture, variant=record.variant
+    )
+    if not record.architecture or rank(normalise(own), wanted) is not None:
+        return ""
+    return f"image platform ({own}) does not match the expected platform ({wanted})"
 
 
 def _tell_status(progress: Progress, name: str, *, is_new: bool) -> None:
@@ -206,6 +221,7 @@ def _layers(
                 descriptor.size,
                 partial=f"{_partials(paths)}/{sha256_hex(descriptor.digest)}",
                 stored=content.blob_path(paths, descriptor.digest),
+                urls=tuple(descriptor.urls or ())[:_URLS],
                 tell=_teller(progress, descriptor.digest, descriptor.size),
             )
             made[key] = _Layer(member=member, diff_id=diff_id, digest=descriptor.digest)

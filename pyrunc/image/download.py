@@ -40,15 +40,18 @@ class RemoteLayer:
         *,
         partial: str,
         stored: str = "",
+        urls: tuple[str, ...] = (),
         tell: Callable[[str, int], object] = lambda _phase, _bytes: None,
     ) -> None:
         """Describe the layer.
 
         `partial` is the path of the file that outlives this command, `stored` that of the blob in
-        the store, should it be there; `tell` gets the phase and how many bytes are there.
+        the store, should it be there; `urls` are where else the layer may be; `tell` gets the phase
+        and how many bytes are there.
         """
         self.digest = digest
         self.size = size
+        self.urls = urls
         self.resumed_bytes = 0
         self._repository = repository
         self._partial = partial
@@ -140,6 +143,7 @@ class ResumingReader:
         self._transport = repository.transport
         self._digest = layer.digest
         self._size = layer.size
+        self._urls = layer.urls
         self._fd = partial_fd
         self._there = there
         self._tell = tell
@@ -227,7 +231,7 @@ class ResumingReader:
                 self._again(error)
 
     def _connect(self) -> None:
-        response = self._repository.open_blob(self._digest, self._position)
+        response = self._repository.open_blob(self._digest, self._position, self._urls)
         self._response = response
         self._since = self._position
         self._skip = 0

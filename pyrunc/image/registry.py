@@ -26,7 +26,8 @@ from ..oci.record import Record
 from .credentials import HUB
 from .endpoints import PULL, PUSH, Endpoint
 from .registry_errors import error_codes, error_text
-from .urls import join_url, origin, shown
+from .transport import Request
+from .urls import check_url, join_url, origin, shown
 from .verified_reader import verify
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ class Repository:
 
         return self._first(ask, digest)
 
-    def open_blob(self, digest: str, offset: int) -> Response:
+    def open_blob(self, digest: str, offset: int, urls: tuple[str, ...] = ()) -> Response:
         """Begin to read a blob, from `offset` on if the server can (206), else all of it (200).
 
+        `urls` are asked after the registry, without any credentials.
         Raises: RegistryError.
         """
 
@@ -143,7 +145,38 @@ class Repository:
                 self.refuse(response, f"blob {digest}")
             return response
 
-        return self._first(ask, digest)
+        try:
+            return self._first(ask, digest)
+        except RegistryError:
+            for url in urls:
+                response = self._elsewhere(url, offset)
+                if response is not None:
+                    return response
+            raise
+
+    def _elsewhere(self, url: str, offset: int) -> Response | None:
+        """Begin to read what a manifest says to be somewhere else; None if it is not there.
+
+        Security: no session, so no credentials go there (CVE-2020-15157); https, or a host that
+        plain http is spoken with anyway.
+        """
+        parts = urlsplit(check_url(url))
+        if parts.scheme == "http" and not self.access.hosts.is_insecure(parts.netloc):
+            return None
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        try:
+            response = self.transport.send(
+                Request(method="GET", url=url, headers=headers, may_be_plain=False)
+            )
+        except Interrupted:
+            raise
+        except RegistryError as error:
+            self.access.note_mirror(parts.netloc, url, error)
+            return None
+        if response.status in (200, 206):
+            return response
+        self.transport.finish(response)
+        return None
 
     # -- tags --------------------------------------------------------------------------------------
 

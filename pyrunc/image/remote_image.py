@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING
 
 from ..errors import IntegrityError, InvalidInput, NotFound, Unsupported
@@ -58,9 +60,13 @@ def resolve(
         indexes.append(raw)
         entry = choose(found, wanted, repository.reference.familiar())
         sha256_hex(entry.digest, subject)
-        inner = repository.manifest(entry.digest)
-        raw = verify(inner.raw, entry.digest, entry.size, f"manifest {entry.digest}")
-        media_type, digest = entry.media_type or inner.media_type, entry.digest
+        media_type, digest = entry.media_type, entry.digest
+        within = embedded(entry, f"manifest {entry.digest}")
+        if within is None:
+            inner = repository.manifest(entry.digest)
+            within = verify(inner.raw, entry.digest, entry.size, f"manifest {entry.digest}")
+            media_type = media_type or inner.media_type
+        raw = within
     raise InvalidInput(f"cannot read {subject}: indexes are nested too deeply")
 
 
@@ -85,6 +91,23 @@ def choose(index: Index, wanted: Platform, name: str) -> Descriptor:
     )
 
 
+def embedded(descriptor: Descriptor, subject: str) -> bytes | None:
+    """Return the blob that a descriptor brings along, None if it does not.
+
+    Spec: descriptor.md, "Embedded Content": to be verified before use; it saves a request.
+    Raises: IntegrityError.
+    """
+    if descriptor.data is None:
+        return None
+    try:
+        raw = base64.b64decode(descriptor.data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise IntegrityError(
+            f"cannot use {subject}: its embedded data is not base64", subject=subject
+        ) from error
+    return verify(raw, descriptor.digest, descriptor.size, f"the embedded data of {subject}")
+
+
 def _image(
     repository: Repository,
     fetched: Fetched,
@@ -102,9 +125,11 @@ def _image(
         sha256_hex(layer.digest, f"layers of {name}")
         if layer.size == 0:
             raise IntegrityError(f"cannot use layer {layer.digest} of {name}: it is empty")
-    raw_config = repository.blob(
-        manifest.config.digest, manifest.config.size, document.CONFIG_LIMIT_BYTES
-    )
+    raw_config = embedded(manifest.config, f"config of {name}")
+    if raw_config is None:
+        raw_config = repository.blob(
+            manifest.config.digest, manifest.config.size, document.CONFIG_LIMIT_BYTES
+        )
     config = read_image_config(raw_config, f"config {manifest.config.digest} of {name}")
     _check_platform(config, wanted, name, is_chosen=is_chosen)
     diff_ids = tuple(config.rootfs.diff_ids or ())

@@ -46,11 +46,16 @@ class PlatformDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A reference to a blob: its type, its digest and its size.  `urls` and `data` are not used."""
+    """A reference to a blob: its type, its digest and its size.
+
+    `urls` are where else a layer may be that registries must not have; `data` is the blob itself.
+    """
 
     media_type: str = ""
     digest: str
     size: int
+    urls: list[str] | None = None
+    data: str | None = None
     annotations: dict[str, str] | None = None
     platform: PlatformDocument | None = None
 

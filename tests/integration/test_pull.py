@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,9 @@ from pyrunc.image.access import Access, AccessOptions
 from pyrunc.paths import Paths
 from pyrunc.storage import images
 from tests.harness.engine import Engine
-from tests.harness.registry_double import INDEX, Double, Request, running_double, tar_of
+from tests.harness.registry_double import INDEX, MANIFEST, Double, Request, running_double, tar_of
 from tests.harness.store import Rootfs
-from tests.integration.pulls import BIG, QUICK, fetch
+from tests.integration.pulls import BIG, QUICK, asks, fetch
 
 
 @pytest.fixture
@@ -162,6 +163,69 @@ def test_warnings_of_the_registry_are_shown_once(registry: Double, paths: Paths)
     assert [line for line in fetch(paths, f"{registry.host}/x") if "WARNING" in line] == [
         "WARNING: leave ?[1m soon"
     ]
+
+
+def test_layer_of_others_comes_from_its_own_address(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"}), tar_of({"b": b"2"})])
+    _, raw = registry.manifests["x:latest"]
+    document = json.loads(raw)
+    foreign = document["layers"][1]
+    with running_double() as other:
+        other.blobs[foreign["digest"]] = registry.blobs.pop(foreign["digest"])
+        place = f"{other.url}/files/blobs/{foreign['digest']}"
+        foreign["urls"] = ["http://192.0.2.1/never", f"{other.url}/files/blobs/gone", place]
+        registry.put("x:latest", MANIFEST, document)
+        registry.faults.append(asks("Basic"))
+
+        done = pyrunc("pull", "--creds", "ada:lovelace", f"{registry.host}/x")
+
+        assert (done.returncode, done.stderr) == (0, "")
+        asked = [one.path.rpartition("/")[2] for one in other.requests]
+        assert asked == ["gone", foreign["digest"]]
+        assert {one.authorization for one in other.requests} == {""}
+        foreign["urls"] = ["file:///etc/shadow"]
+        registry.put("x:2", MANIFEST, document | {"annotations": {"is": "another"}})
+        pyrunc("rmi", f"{registry.host}/x", check=True)
+        refused = pyrunc("pull", "--creds", "ada:lovelace", f"{registry.host}/x:2")
+        assert (refused.returncode, refused.stderr) == (
+            1, "pyrunc: cannot follow 'file:///etc/shadow': not a proper http or https address\n"
+        )  # fmt: skip
+
+
+def test_config_that_comes_along_is_checked_and_not_asked_for(
+    pyrunc: Engine, registry: Double
+) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    document = json.loads(registry.manifests["x:latest"][1])
+    config = document["config"]
+    raw = registry.blobs.pop(config["digest"])
+    for tag, data in (("right", raw), ("wrong", raw[:-1] + b" ")):
+        config["data"] = base64.b64encode(data).decode()
+        registry.put(f"x:{tag}", MANIFEST, document)
+
+    wrong = pyrunc("pull", f"{registry.host}/x:wrong")
+    right = pyrunc("pull", f"{registry.host}/x:right", check=True)
+
+    assert wrong.returncode == 1
+    assert "cannot use the embedded data of config of" in wrong.stderr
+    assert "its digest is sha256:" in wrong.stderr
+    assert "Status: Downloaded newer image" in right.stdout
+    assert not registry.asked("GET", config["digest"])
+
+
+def test_image_for_another_platform_is_remarked(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image(
+        "x:1", [tar_of({"a": b"1"})], platform={"os": "linux", "architecture": "riscv64"}
+    )
+
+    unasked = pyrunc("pull", f"{registry.host}/x:1", check=True)
+    asked = pyrunc("pull", "--platform", "linux/riscv64", f"{registry.host}/x:1", check=True)
+
+    assert unasked.stderr == (
+        "WARNING: image platform (linux/riscv64) does not match the expected platform"
+        " (linux/amd64)\n"
+    )
+    assert asked.stderr == ""
 
 
 def test_run_pulls_when_it_should(loaded: Engine, registry: Double) -> None:
