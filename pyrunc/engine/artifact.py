@@ -23,6 +23,7 @@ from ..image.referrers import (
     ArtifactDescriptor,
     digest_of,
     list_referrers,
+    list_tagged,
     note_referrer,
     read_artifact,
 )
@@ -143,7 +144,10 @@ def pull_artifact(
 
 
 def list_artifacts(word: str, access: Access, *, artifact_type: str = "") -> list[Referrer]:
-    """Return the artifacts that refer to an image of a registry.  Raises: RegistryError."""
+    """Return the artifacts that refer to an image of a registry, and cosign's beside it.
+
+    Raises: RegistryError.
+    """
     reference = parse_reference(word)
     repository = Repository(access, reference, PULL)
     digest = reference.digest or repository.manifest(reference.tag).digest
@@ -154,7 +158,14 @@ def list_artifacts(word: str, access: Access, *, artifact_type: str = "") -> lis
             size=one.size,
             annotations=one.annotations or {},
         )
-        for one in list_referrers(repository, digest, artifact_type)
+        for one in (
+            *list_referrers(repository, digest, artifact_type),
+            *(
+                one
+                for one in list_tagged(repository, digest)
+                if artifact_type in ("", one.artifact_type)
+            ),
+        )
     ]
 
 

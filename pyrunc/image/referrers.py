@@ -26,6 +26,7 @@ EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
 TITLE = "org.opencontainers.image.title"
 _PAGES_LIMIT = 100
+_COSIGN = ("sig", "att", "sbom")
 
 
 class ArtifactDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -83,6 +84,34 @@ def list_referrers(
         found = _by_tag(repository, digest)
     # The registry may or may not have filtered (OCI-Filters-Applied); twice does no harm.
     return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
+
+
+def list_tagged(repository: Repository, digest: str) -> list[ArtifactDescriptor]:
+    """Return what cosign has put beside a manifest under tags that are made of its digest.
+
+    Raises: RegistryError, InvalidInput.
+    Source: cosign specs/SIGNATURE_SPEC.md, "Tag-based Discovery".
+    """
+    found = []
+    for suffix in _COSIGN:
+        tag = f"{fallback_tag(digest)}.{suffix}"
+        try:
+            fetched = repository.manifest(tag)
+        except RegistryError as error:
+            if error.status == 404:
+                continue
+            raise
+        manifest = read_artifact(fetched.raw, f"manifest {tag}")
+        kinds = [one.media_type for one in manifest.layers]
+        found.append(
+            ArtifactDescriptor(
+                digest=fetched.digest,
+                size=len(fetched.raw),
+                artifact_type=manifest.artifact_type or "".join(kinds[:1]),
+                annotations={"tag": tag},
+            )
+        )
+    return found
 
 
 def note_referrer(

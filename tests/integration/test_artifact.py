@@ -10,7 +10,9 @@ import pytest
 
 from tests.harness.engine import Engine
 from tests.harness.registry_double import (
+    CONFIG,
     INDEX,
+    MANIFEST,
     Double,
     Request,
     descriptor,
@@ -95,6 +97,27 @@ def test_referrers_by_the_api_and_by_the_tag(
     assert pulled.stdout == f"Digest: {digest}\n"
     assert (pyrunc.directory / "out/sbom").read_text() == "sbom"
     assert (f"x:{image['digest'].replace(':', '-')}" in registry.manifests) is not has_api
+
+
+def test_what_cosign_keeps_beside_an_image_is_listed(pyrunc: Engine, registry: Double) -> None:
+    image = registry.add_image("x:1", [tar_of({"a": b"1"})])
+    tag = image["digest"].replace(":", "-")
+    kind = "application/vnd.dev.cosign.simplesigning.v1+json"
+    described = descriptor(kind, b"{}") | {
+        "annotations": {"dev.cosignproject.cosign/signature": ""}
+    }
+    signature = registry.put(
+        f"x:{tag}.sig", MANIFEST,
+        {"schemaVersion": 2, "config": descriptor(CONFIG, b"{}"), "layers": [described]},
+    )  # fmt: skip
+
+    listed = pyrunc("artifact", "ls", f"{registry.host}/x:1", check=True)
+    others = pyrunc("artifact", "ls", "-q", "--artifact-type", "a/b", f"{registry.host}/x:1")
+
+    assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [
+        [signature["digest"], kind]
+    ]
+    assert (others.returncode, others.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("title", ["../up", "/etc/passwd", "..", "a\x1b"])

@@ -132,6 +132,26 @@ def test_reset_in_a_chunk_goes_on_there(field: Field) -> None:
     assert field.has_arrived()
 
 
+def test_registry_that_is_elsewhere_says_where(field: Field) -> None:
+    def elsewhere(request: Request) -> bool:
+        if request.method != "PATCH":
+            return False
+        key = request.path.rpartition("/")[2]
+        body = request.handler.rfile.read(int(request.headers["Content-Length"]))
+        field.double.uploads[key] += body[:1_500_000]
+        request.answer(416, b"", {"Location": request.path, "Range": "0-1499999"})
+        return True
+
+    field.double.faults.append(once(elsewhere))
+
+    done = type_push(field.engine, field.name)
+
+    starts = [one.headers["Content-Range"] for one in field.double.asked("PATCH", "")]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one.partition("-")[0] for one in starts] == ["0", "1500000"]
+    assert field.has_arrived()
+
+
 def test_reset_of_a_small_blob_begins_it_again(field: Field) -> None:
     def breaks(request: Request) -> bool:
         if request.method != "PUT" or "/uploads/" not in request.path:

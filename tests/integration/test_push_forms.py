@@ -12,6 +12,7 @@ from tests.harness.engine import Engine
 from tests.harness.registry_double import (
     INDEX,
     LAYER,
+    MANIFEST,
     Double,
     Request,
     digest_of,
@@ -142,7 +143,7 @@ def test_layer_that_is_not_to_be_distributed_stays(pyrunc: Engine, registry: Dou
     document = manifest(registry, "from/all:10")
     foreign = document["layers"][0]
     foreign["mediaType"] = LAYER.replace("v1.tar", "nondistributable.v1.tar+gzip")
-    registry.put("from/foreign:1", "application/vnd.oci.image.manifest.v1+json", document)
+    registry.put("from/foreign:1", MANIFEST, document)
     pyrunc("pull", "-q", f"{registry.host}/from/foreign:1", check=True)
     with running_double() as other:
         target = f"{other.host}/foreign:1"
@@ -155,3 +156,20 @@ def test_layer_that_is_not_to_be_distributed_stays(pyrunc: Engine, registry: Dou
         assert ": Skipped foreign layer\n" in skipped.stdout
         assert not has_it
         assert foreign["digest"] in other.blobs
+
+
+def test_image_that_is_about_another_is_noted_where_nobody_else_does(
+    pyrunc: Engine, registry: Double
+) -> None:
+    document = manifest(registry, "from/all:10")
+    about = {"mediaType": MANIFEST, "digest": f"sha256:{'5' * 64}", "size": 5}
+    registry.put("from/about:1", MANIFEST, document | {"subject": about})
+    pyrunc("pull", "-q", f"{registry.host}/from/about:1", check=True)
+    with running_double() as other:
+        pyrunc("tag", f"{registry.host}/from/about:1", f"{other.host}/about:1", check=True)
+        for _ in range(2):
+            pyrunc("push", "-q", f"{other.host}/about:1", check=True)
+
+        (entry,) = manifest(other, f"about:sha256-{'5' * 64}")["manifests"]
+        assert entry["digest"] == digest(registry, "from/about:1")
+        assert entry["artifactType"] == "application/vnd.oci.image.config.v1+json"
