@@ -90,7 +90,7 @@ def test_name_that_stands_there_twice_is_refused() -> None:
         read_manifest_or_index(raw.encode(), "it")
 
 
-ROOTFS = {"type": "layers", "diff_ids": ["sha256:" + "ab" * 32]}
+ROOTFS: dict[str, Any] = {"type": "layers", "diff_ids": ["sha256:" + "ab" * 32]}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ ROOTFS = {"type": "layers", "diff_ids": ["sha256:" + "ab" * 32]}
         ({}, "rootfs"),
         ({"rootfs": ROOTFS | {"type": "tar"}}, "rootfs.type must be 'layers', not 'tar'"),
         ({"rootfs": ROOTFS | {"diff_ids": ["sha512:" + "ab" * 64]}}, "only sha256"),
-        ({"rootfs": ROOTFS | {"diff_ids": ROOTFS["diff_ids"] * 501}}, "501 layers"),
+        ({"rootfs": ROOTFS | {"diff_ids": ["sha256:" + "ab" * 32] * 501}}, "501 layers"),
         ({"rootfs": ROOTFS, "config": {"Env": ["A=\0"]}}, "a NUL byte in config.Env"),
         ({"rootfs": ROOTFS, "config": {"Env": "A=1"}}, "`array"),
     ],
