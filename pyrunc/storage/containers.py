@@ -81,7 +81,12 @@ _SELECT = (
 
 def new_id() -> str:
     """Return a container id: 64 lower-case hexadecimal digits, random."""
-    return os.urandom(32).hex()
+    while True:
+        container_id = os.urandom(32).hex()
+        # The first twelve are the host name: all digits, they would be read as an address
+        # (inet_aton(3)), and the container would not know its own name.
+        if not container_id[:12].isdecimal():
+            return container_id
 
 
 def is_text(word: str) -> bool:
