@@ -33,7 +33,8 @@ ACCESS_ROWS: tuple[Row, ...] = (
     ),
     ("tls-verify", "", FLAG, "", "", "Want TLS with a certificate that is right; =false: neither"),
 )
-_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+_DAEMON = "docker-daemon:"
+_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "dir:", _DAEMON)
 
 
 def make_access(call: Call, *, insecure: bool = False) -> Access:
@@ -129,7 +130,13 @@ def _save(call: Call, word: str) -> int:
         raise call.usage_problem(
             f"cannot push to {place!r}", f"a second name is a place: {', '.join(_TRANSPORTS)}"
         )
-    save(call.engine().paths, [word], parse_target(place), platform=call.text("platform"))
+    paths, platform = call.engine().paths, call.text("platform")
+    if place.startswith(_DAEMON):
+        from ..engine.docker_daemon import push_to_daemon
+
+        push_to_daemon(paths, word, place, os.environ, platform=platform)
+        return 0
+    save(paths, [word], parse_target(place), platform=platform)
     return 0
 
 
@@ -138,7 +145,14 @@ def _load(call: Call, word: str) -> int:
 
     if call.is_on("all-tags"):
         raise InvalidInput("--all-tags is for registries", where="--all-tags")
-    for name in load(call.engine().paths, word, platforms=_platforms(call)):
+    paths, platforms = call.engine().paths, _platforms(call)
+    if word.startswith(_DAEMON):
+        from ..engine.docker_daemon import pull_from_daemon
+
+        names = pull_from_daemon(paths, word, os.environ, platforms=platforms, tell=output.note)
+    else:
+        names = load(paths, word, platforms=platforms)
+    for name in names:
         output.line(name)
     return 0
 
@@ -167,7 +181,7 @@ PULL = Command(
     later={"disable-content-trust": ("", FLAG)},
     usage="NAME[:TAG|@DIGEST]",
     counts=(1, 1),
-    about="Download an image from a registry.\n\n"
+    about="Download an image from a registry; or from oci:DIR, docker-daemon:NAME …\n\n"
     "A name without a host is Docker Hub's.  What was downloaded of a layer stays when the pull "
     "ends early, and the next one goes on from there.",
     complete=complete_images,
@@ -195,7 +209,7 @@ PUSH = Command(
     later={"disable-content-trust": ("", FLAG)},
     usage="NAME[:TAG] [PLACE]",
     counts=(1, 2),
-    about="Upload an image to a registry, or to oci:DIR, dir:DIR, oci-archive:FILE …\n\n"
+    about="Upload an image to a registry, or to oci:DIR, oci-archive:FILE, docker-daemon:NAME …\n\n"
     "What was pulled goes out byte by byte as it came.  What the registry has already is not sent; "
     "an upload that broke goes on where it was.",
     complete=complete_images,

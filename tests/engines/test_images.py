@@ -132,6 +132,21 @@ def test_pyrunc_loads_what_docker_saves(field: Field, archive: Path, other: Engi
     assert other("system", "check", check=True).stdout == ""
 
 
+def test_images_move_over_docker_s_socket(field: Field, other: Engine) -> None:
+    where = {"DOCKER_HOST": f"unix://{field.docker.socket}"}
+
+    pulled = other("pull", "docker-daemon:busybox", env=where, check=True)
+    other("push", "busybox", "docker-daemon:moved:1", env=where, check=True)
+    missing = other("pull", "docker-daemon:not/there", env=where)
+
+    theirs = json.loads(field.docker("image", "inspect", "busybox", "moved:1").stdout)
+    assert pulled.stdout == "docker.io/library/busybox:latest\n"
+    assert {one["Id"] for one in theirs} == {other.json("image", "inspect", "busybox")[0]["Id"]}
+    assert missing.returncode == 1
+    assert "not/there" in missing.stderr
+    field.docker("rmi", "moved:1")
+
+
 def test_pyrunc_loads_what_podman_saves(field: Field, archive: Path, other: Engine) -> None:
     field.podman("load", "-i", archive)
     for kind in ("oci-archive", "docker-archive"):
