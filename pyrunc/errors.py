@@ -39,6 +39,16 @@ def errno_reason(number: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+def disk_hint(number: int | None) -> str | None:
+    """Return what to do about an errno that the disk is the reason of; None for another."""
+    return {
+        errno_module.ENOSPC: "make room below --root",
+        errno_module.EDQUOT: "make room below --root, or raise the quota",
+        errno_module.EROFS: "is --root on a writable filesystem?",
+        errno_module.EIO: "the disk may be failing: see the kernel's log (dmesg)",
+    }.get(number or 0)
+
+
 class PyruncError(Exception):
     """Base of every error that a user may see; `str()` is the whole message without the hint."""
 

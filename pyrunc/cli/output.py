@@ -11,7 +11,7 @@ import _signal
 import os
 from errno import EACCES, EPERM
 
-from ..errors import Interrupted, PyruncError, errno_name, errno_reason
+from ..errors import Interrupted, PyruncError, disk_hint, errno_name, errno_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +120,9 @@ def guarded(command: str, act: Callable[[], int]) -> int:
         note(f"pyrunc: {_describe(error)}")
         if error.errno in (EACCES, EPERM) and os.geteuid() != 0:
             note("hint: this needs root: put sudo in front")
+            return exit_code(error, command)
+        if hint := disk_hint(error.errno):
+            note(f"hint: {hint}")
             return exit_code(error, command)
         return _report_bug(error, command, "hint: details: ")
     except Exception as error:  # noqa: BLE001  # the one place: a bug becomes a file and one line

@@ -5,11 +5,10 @@ None of them shows volumes: these are not the container's own.
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import contextmanager
 
-from ..errors import InvalidState, KernelError
+from ..errors import InvalidState, KernelError, disk_hint
 from ..kernel.namespaces import clone_root_of
 from ..storage import containers, overlay
 from .container_status import running_state
@@ -59,7 +58,7 @@ def worded(what: str, row: ContainerRow) -> Iterator[None]:
             f"{what} container",
             errno=error.errno or 0,
             subject=row.name,
-            hint="make room below --root" if error.errno == errno.ENOSPC else None,
+            hint=disk_hint(error.errno),
         ) from error
 
 

@@ -7,7 +7,7 @@ import shlex
 import time
 from contextlib import closing
 
-from ..errors import IntegrityError, InvalidInput, NotFound, RegistryError
+from ..errors import IntegrityError, InvalidInput, KernelError, NotFound, RegistryError, disk_hint
 from ..oci.platform import host_platform, parse_platform
 from ..storage import collect
 from ..storage.layer_blob import NewLayer
@@ -65,14 +65,19 @@ def import_image(
         "history": [{"created": now, "comment": comment}],
     }
     collect.sweep(paths)
-    with Workspace(paths) as workspace:
-        with closing(_open(source)) as reader:
-            layer = _keep(reader, f"{workspace.path}/rootfs", source)
-        try:
-            image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
-        except IntegrityError as error:
-            raise _worded(error, source, layer) from error
-        image_event(paths, "import", image_id)
+    try:
+        with Workspace(paths) as workspace:
+            with closing(_open(source)) as reader:
+                layer = _keep(reader, f"{workspace.path}/rootfs", source)
+            try:
+                image_id = store_image(paths, workspace, config, layers=[layer], names=names).id
+            except IntegrityError as error:
+                raise _worded(error, source, layer) from error
+            image_event(paths, "import", image_id)
+    except OSError as error:
+        raise KernelError(
+            "import", errno=error.errno or 0, subject=source, hint=disk_hint(error.errno)
+        ) from error
     return image_id
 
 

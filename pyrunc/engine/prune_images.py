@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import PyruncError
 from ..oci.reference import parse_full
 from ..storage import collect, containers, images
+from ..storage.reserve import with_room
 from .moments import rfc3339_ns
 from .prune_filter import Wanted
 from .remove_image import Removed, remove_image
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
+@with_room
 def prune_images(engine: Engine, *, also_named: bool = False, wanted: Wanted) -> Removed:
     """Remove images without a name, with `also_named` all that no container uses.
 

@@ -13,6 +13,7 @@ from ..oci.digest import is_hex
 from ..oci.record import Record
 from ..oci.reference import Reference, parse_full, parse_reference
 from ..storage import collect, containers, images
+from ..storage.reserve import with_room
 from . import container_status
 from .image_events import image_events
 from .image_mount import is_mounted, mount_point, take_away
@@ -47,6 +48,7 @@ class _Use(Record):
         return self.running + self.stopped
 
 
+@with_room
 def remove_image(
     engine: Engine, word: str, *, force: bool = False, keep_parents: bool = False
 ) -> Removed:

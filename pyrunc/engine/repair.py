@@ -15,6 +15,7 @@ from ..errors import NotFound
 from ..oci.record import Record
 from ..storage import collect, containers
 from ..storage.atomic import remove_tree
+from ..storage.reserve import is_full
 from .finish import finish, forget, record_lost_end, release
 from .standstill import thaw_abandoned
 
@@ -52,9 +53,15 @@ def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> 
             continue
         try:
             done += _repair_container(engine, connection, row, lock_fd, dry_run)
+        except Exception as error:
+            if not is_full(error):
+                raise
+            break  # who looks is not refused; who removes has a reserve, and comes back here
         finally:
             os.close(lock_fd)
-    return done + _remove_orphans(engine, connection, dry_run)
+    else:
+        done += _remove_orphans(engine, connection, dry_run)
+    return done
 
 
 def _needs_repair(engine: Engine, row: ContainerRow) -> bool:

@@ -8,6 +8,7 @@ from _signal import SIGKILL
 from ..errors import InvalidInput, InvalidState, LockTimeout, NotFound
 from ..kernel.pidfd import open_process, wait
 from ..storage import containers
+from ..storage.reserve import with_room
 from . import container_status
 from .finish import forget, record_lost_end, release
 from .kill import signal_container
@@ -23,6 +24,7 @@ KILL_TIMEOUT_SECONDS = 10.0
 _MONITOR_SECONDS = 5.0
 
 
+@with_room
 def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:
     """Remove one container by name or id, killing it first with `force`; return its id.
 

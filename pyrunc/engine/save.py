@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
-from ..errors import InvalidInput, KernelError, NotFound
+from ..errors import InvalidInput, KernelError, NotFound, disk_hint
 from ..image.archive_writer import SavedImage, write_archive, write_directory, write_layout
 from ..oci import document
 from ..oci.digest import is_hex
@@ -60,7 +61,9 @@ def save(paths: Paths, words: Sequence[str], target: Place, *, platform: str = "
             raise  # nobody reads any more
         except OSError as error:
             subject = os.fsdecode(error.filename) if error.filename else target.path
-            raise KernelError("save to", errno=error.errno or 0, subject=subject) from error
+            number = error.errno or 0
+            hint = "make room there" if number == errno.ENOSPC else disk_hint(number)
+            raise KernelError("save to", errno=number, subject=subject, hint=hint) from error
     image_events(paths, [("save", image.id, "") for image, _ in chosen])
     return [image.id for image, _ in chosen]
 

@@ -6,6 +6,7 @@ from ..errors import InUse, NotFound
 from ..oci.record import Record
 from ..storage import volumes
 from ..storage.disk_usage import tree_size
+from ..storage.reserve import with_room
 from . import volume_options
 from .inspect import timestamp
 from .mount_grammar import check_volume_name
@@ -106,6 +107,7 @@ def has_label(volume: VolumeSummary, wanted: str) -> bool:
     return key in volume.labels and (not equals or volume.labels[key] == value)
 
 
+@with_room
 def remove_volume(engine: Engine, name: str) -> None:
     """Remove a volume that no container uses.  Raises: NotFound; InUse with docker's words."""
     connection = engine.database()

@@ -36,8 +36,10 @@ def replace_file(path: str, data: bytes, *, mode: int = 0o600, durable: bool = T
         finally:
             os.close(fd)
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # write(2) knows a descriptor only
         raise
     if durable:
         sync_directory(os.path.dirname(path))

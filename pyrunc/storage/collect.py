@@ -19,6 +19,7 @@ from .disk_usage import tree_size
 from .layer_names import all_names
 from .lease import Kept, leased, read_kept, store_lock
 from .locks import try_lock
+from .reserve import keep
 from .workspace import BOOT, INTENT, SETTLING, Workspace, is_workspace_name
 
 TYPE_CHECKING = False
@@ -123,6 +124,7 @@ def sweep(paths: Paths) -> list[str]:
     Costs one listing of an empty directory when there is nothing to do.
     Returns: what was removed.
     """
+    keep(paths)
     try:
         names = [name for name in os.listdir(paths.temporary()) if is_workspace_name(name)]
     except FileNotFoundError:

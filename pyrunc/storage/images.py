@@ -65,7 +65,9 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
     Returns: the names that stood for another image before, with its ID.
     """
     from .lease import store_lock
+    from .reserve import keep
 
+    keep(paths)
     make_directory(paths.images())
     hot = record.replace(names=(), manifest_digest="", repo_digests=(), roots=()).as_dict()
     with store_lock(paths, exclusive=False):  # what else lies there is left by the dead

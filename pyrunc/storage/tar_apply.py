@@ -18,6 +18,7 @@ from ..errors import (
     Interrupted,
     KernelError,
     UnsafeArchive,
+    disk_hint,
     errno_name,
     errno_reason,
 )
@@ -390,7 +391,7 @@ def _failure(body: bytes, subject: str) -> Exception:
             errno=number,
             subject=subject,
             why=f"{about}{_FAILURES.get(why) or errno_reason(number)}",
-            hint="make room below --root" if number == errno.ENOSPC else None,
+            hint=disk_hint(number),
         )
     words = _FAILURES.get(why) or f"{errno_reason(number)} ({errno_name(number)})"
     return UnsafeArchive(

@@ -21,7 +21,7 @@ from pyrunc.storage import collect, images
 from pyrunc.storage.workspace import Workspace
 from tests.harness import raw_tar
 from tests.harness.raw_tar import END, file
-from tests.harness.store import Rootfs, contents
+from tests.harness.store import Rootfs, await_settled, contents
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -163,6 +163,7 @@ def small_disk(directory: Path) -> Iterator[Path]:
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", place], check=True)
     yield place
+    await_settled(place / "root")
     subprocess.run(["umount", place], check=True)
 
 

@@ -167,7 +167,7 @@ def test_error_becomes_a_message_and_an_exit_code(error: str, code: int, said: s
     assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
-@pytest.mark.parametrize("error", ["ValueError('secret')", "OSError(28, 'full', '/x')"])
+@pytest.mark.parametrize("error", ["ValueError('secret')", "OSError(22, 'odd', '/x')"])
 def test_bug_goes_to_a_file_only_its_owner_reads(error: str, tmp_path: Path) -> None:
     done = python(BUG.format(error=error), env={"TMPDIR": str(tmp_path)})
 
@@ -177,6 +177,16 @@ def test_bug_goes_to_a_file_only_its_owner_reads(error: str, tmp_path: Path) -> 
     assert str(details) in done.stderr
     assert "Traceback" in details.read_text()
     assert details.stat().st_mode & 0o777 == 0o600
+
+
+def test_full_disk_is_no_bug(tmp_path: Path) -> None:
+    done = python(BUG.format(error="OSError(28, 'full', '/x')"), env={"TMPDIR": str(tmp_path)})
+
+    assert done.returncode == 125
+    assert done.stderr == (
+        "pyrunc: cannot use '/x': no space left on device (ENOSPC)\nhint: make room below --root\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
