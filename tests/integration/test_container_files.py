@@ -250,8 +250,10 @@ def test_commit_and_export_of_a_running_container(shared: Engine, counting: str)
     shared("commit", "-p=false", counting, "running:3", check=True)
     assert state_of(shared, counting) == "paused"
     for tag in ("running:1", "running:2", "running:3"):
-        done = shared("run", *NO_NETWORK, "--rm", tag, "cat", "/now", check=True)
-        assert done.stdout.strip().isdigit() or done.stdout == ""
+        said = shared("run", *NO_NETWORK, "--rm", tag, "cat", "/now", check=True).stdout
+        if tag == "running:2":
+            said = said.strip("\0")  # cut short while it was read; a tar then fills up with zeros
+        assert said.strip().isdigit() or said == ""
 
 
 def test_killed_commit_leaves_nothing_and_lets_the_container_go_on(
