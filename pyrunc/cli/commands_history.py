@@ -31,10 +31,10 @@ _MISSING = "<missing>"
 def history(call: Call) -> int:
     """Show how an image came about, newest first."""
     from ..engine.history import history as read_history
-    from ..engine.images import check_platform, find_image
+    from ..engine.images import word_for
 
-    paths, word = call.engine().paths, call.operands[0]
-    check_platform(find_image(paths, word), call.text("platform"))
+    paths = call.engine().paths
+    word = word_for(paths, call.operands[0], call.text("platform"))
     lines = read_history(paths, word)
     full = call.is_on("no-trunc")
     if call.is_on("quiet") and not call.text("format"):
@@ -78,7 +78,7 @@ HISTORY = Command(
         ("format", "", VALUE, "FORMAT", "", '"table", "table TEMPLATE", "json" or a template'),
         ("human", "H", FLAG, "", "", "Sizes and dates for people (default true)"),
         ("no-trunc", "", FLAG, "", "", "Whole IDs and commands"),
-        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
+        ("platform", "", VALUE, "OS/ARCH", "", "The image for that one, of the same index"),
         ("quiet", "q", FLAG, "", "", "IDs only"),
         _HELP,
     ),

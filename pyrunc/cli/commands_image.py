@@ -21,13 +21,12 @@ _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
 
 
 def inspect(call: Call) -> int:
-    """Show images, with --platform only if they are for that one."""
-    from ..engine.images import check_platform, find_image
+    """Show images, with --platform those for that one."""
+    from ..engine.images import word_for
 
     if platform := call.text("platform"):
         paths = call.engine().paths
-        for word in call.operands:
-            check_platform(find_image(paths, word), platform)
+        call.operands = [word_for(paths, word, platform) for word in call.operands]
     return inspect_image(call)
 
 
@@ -91,7 +90,7 @@ IMAGE_INSPECT = Command(
     inspect,
     rows=(
         ("format", "f", VALUE, "TEMPLATE", "", '"json", or a Go template'),
-        ("platform", "", VALUE, "OS/ARCH", "", "Refuse an image for another platform"),
+        ("platform", "", VALUE, "OS/ARCH", "", "The image for that one, of the same index"),
         _HELP,
     ),
     usage="IMAGE [IMAGE...]",
@@ -106,7 +105,7 @@ SAVE = Command(
     rows=(
         ("output", "o", VALUE, "FILE", "", "Write there, not to stdout; or oci:DIR, dir:DIR …"),
         ("format", "", VALUE, "FORMAT", "", "docker-archive, oci-archive, oci-dir, docker-dir"),
-        ("platform", "", VALUE, "OS/ARCH", "", "Refuse images for another platform"),
+        ("platform", "", VALUE, "OS/ARCH", "", "The images for that one, of the same index"),
         _HELP,
     ),
     usage="IMAGE [IMAGE...]",

@@ -38,7 +38,7 @@ def tag(call: Call) -> int:
 
 def rmi(call: Call) -> int:
     """Remove names and images, going on after an error."""
-    from ..engine.images import find_image, image_for
+    from ..engine.images import word_for
     from ..engine.remove_image import remove_image
 
     engine = call.engine()
@@ -46,11 +46,8 @@ def rmi(call: Call) -> int:
 
     def remove_one(word: str) -> None:
         try:
-            if platform:
-                named = find_image(engine.paths, word)
-                chosen = image_for(engine.paths, named, platform)
-                word = word if chosen.id == named.id else chosen.id
-            removed = remove_image(engine, word, force=force, keep_parents=call.is_on("no-prune"))
+            chosen = word_for(engine.paths, word, platform)
+            removed = remove_image(engine, chosen, force=force, keep_parents=call.is_on("no-prune"))
         except NotFound as error:
             if not force:
                 raise
@@ -113,7 +110,7 @@ RMI = Command(
             VALUE,
             "OS/ARCH",
             "",
-            "The image for that one, of an index that was pulled for several",
+            "The image for that one, of the same index",
         ),
         _HELP,
     ),

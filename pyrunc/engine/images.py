@@ -62,6 +62,18 @@ def image_for(paths: Paths, image: ImageRecord, platform: str) -> ImageRecord:
     return image
 
 
+def word_for(paths: Paths, word: str, platform: str) -> str:
+    """Return the word itself, or the ID of the image of the same index that is for a platform.
+
+    Raises: NotFound, InvalidInput.
+    """
+    if not platform:
+        return word
+    named = images.resolve(paths, word)
+    chosen = image_for(paths, named, platform)
+    return word if chosen.id == named.id else chosen.id
+
+
 def tag_image(engine: Engine, word: str, name: str) -> None:
     """Give an image one more name; another image that had it may be nameless afterwards.
 

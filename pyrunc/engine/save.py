@@ -23,7 +23,7 @@ from ..storage import content, images
 from ..storage.lease import Lease
 from ..storage.workspace import Workspace
 from .image_events import image_events
-from .images import check_platform
+from .images import image_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,9 +107,10 @@ def _choose(
             image = images.resolve(paths, word)
             found[image.id] = image
             names.setdefault(image.id, []).extend(_typed_name(image, word))
-    for image in found.values():
-        check_platform(image, platform)
-    return [(image, tuple(dict.fromkeys(names[key]))) for key, image in found.items()]
+    return [
+        (image_for(paths, image, platform), tuple(dict.fromkeys(names[key])))
+        for key, image in found.items()
+    ]
 
 
 def _repository(word: str) -> str:

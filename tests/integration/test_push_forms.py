@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,9 @@ def test_platform_takes_one_of_an_index(pyrunc: Engine, registry: Double) -> Non
 
         none = pyrunc("push", "--platform", "linux/riscv64", target)
         pushed = pyrunc("push", "--platform", "linux/amd64", target, check=True)
+        shown = pyrunc.json("image", "inspect", "--platform", "linux/amd64", name)[0]
+        told = pyrunc("history", "--platform", "linux/s390x", name)
+        pyrunc("save", "--platform", "linux/amd64", "-o", "amd.tar", name, check=True)
         removed = pyrunc("rmi", "--platform", "linux/amd64", name, check=True)
         again = pyrunc("rmi", "--platform", "linux/amd64", name)
 
@@ -96,6 +100,10 @@ def test_platform_takes_one_of_an_index(pyrunc: Engine, registry: Double) -> Non
         assert other.manifests == {"one:1": registry.manifests["from/all:10"]}
         assert pushed.stderr == ""
         config = manifest(registry, "from/all:10")["config"]["digest"]
+        assert (shown["Id"], shown["Architecture"]) == (config, "amd64")
+        assert "wanted linux/s390x" in told.stderr
+        with tarfile.open(pyrunc.directory / "amd.tar") as archive:
+            assert f"blobs/sha256/{config[7:]}" in archive.getnames()
         assert f"Deleted: {config}\n" in removed.stdout
         assert (again.returncode, again.stdout) == (1, "")
         assert pyrunc.json("image", "inspect", name)[0]["Architecture"] == "arm64"
