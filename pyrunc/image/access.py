@@ -128,4 +128,10 @@ class Access:
         if self._options.credential is not None:
             return self._options.credential
         domain = HUB if host == HUB_SERVER else host
-        return credential_for(domain, path, self.environment, authfile=self._options.authfile)
+        return credential_for(
+            domain,
+            path,
+            self.environment,
+            authfile=self._options.authfile,
+            helpers=self.hosts.credential_helpers(),
+        )

@@ -19,7 +19,7 @@ from ..oci import document
 from ..oci.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HUB = "docker.io"
 HUB_KEY = "https://index.docker.io/v1/"
@@ -27,6 +27,7 @@ _HUB_HOSTS = (HUB, "index.docker.io", "registry-1.docker.io")
 _TOKEN_USER = "<token>"  # noqa: S105  # what helpers say instead of a name
 _FILE_LIMIT_BYTES = 8 << 20
 _HELPER_SECONDS = 60.0
+_FILES = "containers-auth.json"
 _NOT_FOUND = "credentials not found in native keychain"
 
 
@@ -44,11 +45,17 @@ NOBODY = Credential()
 
 
 def credential_for(
-    domain: str, path: str, environment: Mapping[str, str], *, authfile: str = ""
+    domain: str,
+    path: str,
+    environment: Mapping[str, str],
+    *,
+    authfile: str = "",
+    helpers: Sequence[str] = (),
 ) -> Credential:
     """Return the credential for a repository; NOBODY if there is none.
 
-    `domain` is the registry's name in references, or a mirror's host.
+    `domain` is the registry's name in references, or a mirror's host; `helpers` are those of
+    registries.conf, in whose order "containers-auth.json" means the files.
     Raises: InvalidInput for a file that is not to be read as one; PyruncError for a helper's error.
     """
     if authfile:
@@ -59,8 +66,11 @@ def credential_for(
         found = _from_document(value, domain, path, environment)
         if found != NOBODY:
             return found
-    for file in auth_files(environment):
-        found = _from_document(_read(file), domain, path, environment)
+    for helper in helpers or (_FILES,):
+        if helper == _FILES:
+            found = _from_files(domain, path, environment)
+        else:
+            found = _from_helpers(helper, domain, environment)
         if found != NOBODY:
             return found
     return NOBODY
@@ -181,15 +191,30 @@ def bare_key(key: str) -> str:
     return text
 
 
+def _from_files(domain: str, path: str, environment: Mapping[str, str]) -> Credential:
+    for file in auth_files(environment):
+        found = _from_document(_read(file), domain, path, environment)
+        if found != NOBODY:
+            return found
+    return NOBODY
+
+
+def _from_helpers(helper: str, domain: str, environment: Mapping[str, str]) -> Credential:
+    for server in dict.fromkeys((server_key(domain), domain)):
+        found = ask_helper(helper, "get", server.encode(), environment)
+        if found is not None and found.get("Username"):
+            return _from_helper(found)
+    return NOBODY
+
+
 def _from_document(
     config: Mapping[str, Any], domain: str, path: str, environment: Mapping[str, str]
 ) -> Credential:
     helper = helper_for(config, domain)
     if helper:
-        for server in dict.fromkeys((server_key(domain), domain)):
-            found = ask_helper(helper, "get", server.encode(), environment)
-            if found is not None and found.get("Username"):
-                return _from_helper(found)
+        kept = _from_helpers(helper, domain, environment)
+        if kept != NOBODY:
+            return kept
     auths = config.get("auths")
     if not isinstance(auths, dict):
         return NOBODY

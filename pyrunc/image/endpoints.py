@@ -105,6 +105,10 @@ class Hosts:
             self._tls[host] = tls
         return self._tls[host]
 
+    def credential_helpers(self) -> list[str]:
+        """Return who is asked for credentials (see HostsFiles)."""
+        return self._files.credential_helpers()
+
     def is_insecure(self, host: str) -> bool:
         """Tell whether plain http may be spoken with a host."""
         return "http" in self._schemes(host, is_insecure=False)

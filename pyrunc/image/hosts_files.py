@@ -90,6 +90,13 @@ class HostsFiles:
         fitting = [rule for rule in self._all_rules() if _fits(rule.prefix, name)]
         return max(fitting, key=lambda rule: len(rule.prefix), default=None)
 
+    def credential_helpers(self) -> list[str]:
+        """Return who is asked for credentials, in this order; none: the files of logins."""
+        found: list[str] = []
+        for path in self._rule_files():
+            found = _texts(_toml(path).get("credential-helpers")) or found
+        return [one for one in found if one]
+
     def _all_rules(self) -> list[Rule]:
         if self._rules is None:
             by_prefix: dict[str, Rule] = {}

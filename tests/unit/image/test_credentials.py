@@ -113,6 +113,26 @@ def test_helper_gives_keeps_and_forgets(home: dict[str, str], tmp_path: Path) ->
     assert (tmp_path / "erased").read_text() == "host"
 
 
+def test_helpers_of_registries_conf_are_asked_in_their_order(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    helper = tmp_path / "docker-credential-test"
+    helper.write_text(HELPER.replace("read server", "server=$(cat)"))
+    helper.chmod(0o755)
+    home["PATH"] += ":/usr/bin:/bin"
+    write(tmp_path / ".docker/config.json", {"auths": {"host": entry("file"), "b": entry("file")}})
+    write(tmp_path / "host", {"ServerURL": "host", "Username": "helper", "Secret": "p"})
+
+    def who(host: str, *helpers: str) -> str:
+        return credential_for(host, "x", home, helpers=helpers).username
+
+    assert who("host") == "file"
+    assert who("host", "test", "containers-auth.json") == "helper"
+    assert who("host", "containers-auth.json", "test") == "file"
+    assert who("b", "test", "containers-auth.json") == "file"
+    assert who("b", "test") == ""
+
+
 def test_missing_helper_is_named(home: dict[str, str], tmp_path: Path) -> None:
     write(tmp_path / ".docker/config.json", {"credsStore": "pass"})
 

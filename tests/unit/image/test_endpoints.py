@@ -76,6 +76,7 @@ def test_registries_conf(tmp_path: Path) -> None:
     write(
         tmp_path / "containers/registries.conf",
         """
+        credential-helpers = ["containers-auth.json", "pass"]
         [[registry]]
         prefix = "docker.io/library"
         location = "own.example/hub"
@@ -104,6 +105,8 @@ def test_registries_conf(tmp_path: Path) -> None:
     assert by_digest[1] == "https|http://second.example/v2/ubuntu"
     assert where(asked(tmp_path, "docker.io/a/b")) == ["https://registry-1.docker.io/v2/a/b"]
     assert where(asked(tmp_path, "later.example/a")) == ["https|http://later.example/v2/a"]
+    hosts = Hosts({}, roots=(str(tmp_path),))
+    assert hosts.credential_helpers() == ["containers-auth.json", "pass"]
     with pytest.raises(PyruncError, match=r"registry very\.bad\.example is blocked in"):
         asked(tmp_path, "very.bad.example/a")
 
