@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -129,7 +130,8 @@ def test_upload_goes_on_where_the_line_broke(case: Case, monkeypatch: pytest.Mon
     assert case.arrived()
 
 
-def test_killed_push_goes_on_with_the_next(pyrunc: Engine, directory: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_ended_push_goes_on_with_the_next(pyrunc: Engine, number: signal.Signals) -> None:
     with running_double() as double:
         case = Case(double, pyrunc.directory)
         case.forget()
@@ -150,12 +152,13 @@ def test_killed_push_goes_on_with_the_next(pyrunc: Engine, directory: Path) -> N
             pyrunc.argv("push", case.name), env=pyrunc.environment, stdout=subprocess.DEVNULL
         )
         assert begun.wait(20)
-        first.kill()
-        first.wait()
+        first.send_signal(number)
+        code = first.wait(timeout=10)
         gone.set()
         done = pyrunc("push", case.name, check=True)
 
         starts = [one.headers["Content-Range"] for one in double.asked("PATCH", "")]
+        assert code == (130 if number == signal.SIGINT else -9)
         assert [one.partition("-")[0] for one in starts] == ["0", "2000000"]
         assert "1: digest: sha256:" in done.stdout
         assert ": Resuming at 2MB of 3.147MB\n" in done.stdout
