@@ -32,7 +32,7 @@ from tests.harness.registry_double import (
     running_double,
     tar_of,
 )
-from tests.harness.store import contents, snapshot
+from tests.harness.store import await_settled, contents, snapshot
 
 QUICK = Patience(connect_seconds=5, read_seconds=0.3, tries=4, delay_seconds=0.01)
 # The same on the command line.
@@ -104,6 +104,7 @@ def forget_partials(root: Path) -> None:
 
 def is_sound(engine: Engine) -> bool:
     """Tell whether `system check` finds nothing amiss, and nobody works in tmp/ any more."""
+    await_settled(engine.root)
     left = {one.name for one in (engine.root / "tmp").glob("*")} - {"partial", "uploads"}
     done = engine("system", "check")
     return (done.returncode, done.stdout, left) == (0, "", set())

@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.engine import Engine
 from tests.harness.registry_double import Double, Request, error, running_double, tar_of
+from tests.harness.store import await_settled
 from tests.integration.pulls import (
     QUICKLY,
     engine_with_an_image,
@@ -52,6 +53,7 @@ class Field:
 
     def has_arrived(self) -> bool:
         """Tell whether the registry has all of the image, and nothing is left of the way to it."""
+        await_settled(self.engine.root)
         left = list(self.engine.root.glob("tmp/*"))
         has_all = self.had.items() <= self.double.blobs.items()
         return has_all and "to/there:1" in self.double.manifests and not left
