@@ -221,7 +221,8 @@ def _layers(
                 descriptor.size,
                 partial=f"{_partials(paths)}/{sha256_hex(descriptor.digest)}",
                 stored=content.blob_path(paths, descriptor.digest),
-                urls=tuple(descriptor.urls or ())[:_URLS],
+                # Security: an image has us ask other servers for nothing else (CVE-2020-15157).
+                urls=tuple(descriptor.urls or ())[:_URLS] if descriptor.is_foreign() else (),
                 tell=_teller(progress, descriptor.digest, descriptor.size),
             )
             made[key] = _Layer(member=member, diff_id=diff_id, digest=descriptor.digest)

@@ -10,7 +10,7 @@ import os
 
 from ..errors import InvalidInput, NotFound
 from ..oci import document
-from ..oci.manifest import OCI_INDEX, OCI_MANIFEST
+from ..oci.manifest import OCI_INDEX, OCI_MANIFEST, is_foreign
 from ..oci.record import Record
 from ..storage import content, images
 from .progress import short
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 _INDEX_DEPTH = 3
-# Spec: image-spec layer.md, "Non-distributable Layers": SHOULD NOT be uploaded.
-_FOREIGN = ("nondistributable", ".foreign.")
 
 
 class Piece(Record):
@@ -126,7 +124,7 @@ def _part(
         Piece(
             digest=one,
             key=short(name),
-            is_foreign=any(word in str(layer.get("mediaType")) for word in _FOREIGN),
+            is_foreign=is_foreign(str(layer.get("mediaType"))),
         )
         for one, name, layer in zip(digests, names, layers, strict=True)
     ]

@@ -45,6 +45,14 @@ class PlatformDocument(msgspec.Struct, frozen=True, kw_only=True):
         return Platform(os=self.os, architecture=self.architecture, variant=self.variant or "")
 
 
+def is_foreign(media_type: str) -> bool:
+    """Tell whether this is how a layer is called that is not to be distributed.
+
+    Spec: image-spec layer.md, "Non-distributable Layers": SHOULD NOT be uploaded.
+    """
+    return "nondistributable" in media_type or ".foreign." in media_type
+
+
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A reference to a blob: its type, its digest and its size.
 
@@ -58,6 +66,10 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     data: str | None = None
     annotations: dict[str, str] | None = None
     platform: PlatformDocument | None = None
+
+    def is_foreign(self) -> bool:
+        """Tell whether it is a layer that registries must not have (image-spec layer.md)."""
+        return is_foreign(self.media_type)
 
     def as_document(self) -> dict[str, Any]:
         """Return what index.json keeps of it."""

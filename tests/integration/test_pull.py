@@ -170,6 +170,7 @@ def test_layer_of_others_comes_from_its_own_address(pyrunc: Engine, registry: Do
     _, raw = registry.manifests["x:latest"]
     document = json.loads(raw)
     foreign = document["layers"][1]
+    foreign["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
     with running_double() as other:
         other.blobs[foreign["digest"]] = registry.blobs.pop(foreign["digest"])
         place = f"{other.url}/files/blobs/{foreign['digest']}"
