@@ -25,7 +25,14 @@ def tag(call: Call) -> int:
     from ..engine.images import tag_image
 
     source, target = call.operands
-    reference = parse_full(target)
+    try:
+        reference = parse_full(target)
+    except InvalidInput as error:  # docker's words
+        raise InvalidInput(
+            f'Error parsing reference: "{target}" is not a valid repository/tag: {error}',
+            where="TARGET_IMAGE",
+            hint=error.hint,
+        ) from error
     if reference.digest:
         raise InvalidInput(
             "refusing to create a tag with a digest reference",

@@ -108,11 +108,11 @@ def inspect_each(
     from .go_template import TemplateError
 
     found: list[Value] = []
-    missing: list[NotFound] = []
+    missing: list[NotFound | InvalidInput] = []
     for name in names:
         try:
             found.append(look_up(name))
-        except NotFound as error:
+        except (NotFound, InvalidInput) as error:
             missing.append(error)
     try:
         if found or not layout:
@@ -121,8 +121,11 @@ def inspect_each(
         output.problem(error)
         return template_exit_code(error, is_list=False)
     for lost in missing:
-        # docker's words, which scripts look for
-        output.note(f"Error: No such {what}: {output.printable(lost.name)}")
+        if isinstance(lost, NotFound):
+            # docker's words, which scripts look for
+            output.note(f"Error: No such {what}: {output.printable(lost.name)}")
+        else:
+            output.problem(lost)
     return 1 if missing else 0
 
 

@@ -300,7 +300,10 @@ def _names_in(paths: Paths, repository: str) -> list[Reference]:
 def _no_image(reference: Reference) -> NotFound:
     name = reference.familiar_name()
     return NotFound(
-        f"An image does not exist locally with the tag: {name}", kind="image", name=name
+        f"An image does not exist locally with the tag: {name}",
+        kind="image",
+        name=name,
+        hint=f"give an image that name first: pyrunc tag IMAGE {reference.familiar()}",
     )
 
 

@@ -100,7 +100,11 @@ def parse_full(text: str) -> Reference:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise InvalidInput("invalid reference format", subject=text)
+    hint = f"an image is [HOST[:PORT]/]NAME[:TAG|@DIGEST], which {text!r} is not"
+    scheme, colon, rest = text.partition("://")
+    if colon:
+        hint = f"leave {scheme + colon!r} out: {rest!r}"
+    raise InvalidInput("invalid reference format", subject=text, hint=hint)
 
 
 def _split_domain(text: str) -> tuple[str, str]:

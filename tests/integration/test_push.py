@@ -178,8 +178,11 @@ def test_names_that_are_not_there_and_quiet_and_all_tags(pyrunc: Engine) -> None
         everything = pyrunc("push", "-a", name, check=True)
 
         assert (nothing.returncode, nothing.stderr) == (
-            1, f"pyrunc: An image does not exist locally with the tag: {double.host}/nothing\n"
-        )  # fmt: skip
+            1,
+            f"pyrunc: An image does not exist locally with the tag: {double.host}/nothing\n"
+            "hint: give an image that name first:"
+            f" pyrunc tag IMAGE {double.host}/nothing:latest\n",
+        )
         assert (no_tag.returncode, no_tag.stderr) == (
             1, f"pyrunc: tag does not exist: {name}:3\n"
         )  # fmt: skip
