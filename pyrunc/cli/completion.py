@@ -46,10 +46,14 @@ _CHOICES_OF: dict[str, dict[str, tuple[str, ...]]] = {
             "name=", "network=", "publish=", "since=", "status=", "volume=",
         ),
     },
+    "push": {"format": ("docker", "oci")},
     "save": {"format": ("docker-archive", "docker-dir", "oci-archive", "oci-dir")},
     "search": {"filter": ("is-automated=", "is-official=", "stars=")},
 }  # fmt: skip
-_FILES = ("cidfile", "config", "env-file", "input", "output", "root", "runroot", "volume")
+_FILES = (
+    "authfile", "cert-dir", "cidfile", "config", "env-file", "input", "output", "root", "runroot",
+    "volume",
+)  # fmt: skip
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_PYRUNC_COMPLETE"

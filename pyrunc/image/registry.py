@@ -157,11 +157,12 @@ class Repository:
     def _elsewhere(self, url: str, offset: int) -> Response | None:
         """Begin to read what a manifest says to be somewhere else; None if it is not there.
 
-        Security: no session, so no credentials go there (CVE-2020-15157); https, or a host that
-        plain http is spoken with anyway.
+        Security: no session, so no credentials go there (CVE-2020-15157); plain http only with
+        hosts that it is spoken with anyway, if the registry itself is one of them.
         """
         parts = urlsplit(check_url(url))
-        if parts.scheme == "http" and not self.access.hosts.is_insecure(parts.netloc):
+        is_near = self.session()[0].is_insecure and self.access.hosts.is_insecure(parts.netloc)
+        if parts.scheme == "http" and not is_near:
             return None
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         try:

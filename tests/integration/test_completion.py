@@ -100,6 +100,7 @@ def test_an_id_is_completed_once_it_is_begun(three: Engine) -> None:
         ("pyrunc search -f ", ["is-automated=", "is-official=", "stars="]),
         ("pyrunc ps --filter n", ["name=", "network="]),
         ("pyrunc save --format d", ["docker-archive", "docker-dir"]),
+        ("pyrunc push --format d", ["docker"]),
         ("pyrunc pull --platform linux/arm", ["linux/arm/v7", "linux/arm64"]),
     ],
 )

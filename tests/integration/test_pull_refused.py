@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.engine import Engine
+from tests.harness.engine import SLOWNESS, Engine
 from tests.harness.registry import make_certificate
 from tests.harness.registry_double import (
     INDEX,
@@ -278,6 +279,42 @@ def test_refusal_says_what_and_leaves_the_store_as_it_was(
     kept = {field.layer} if prepare is always_cut else set()
     assert partials(field.engine.root).keys() - {field.words("{small}")} == kept
     assert len(field.double.requests) < 15
+
+
+def test_other_bytes_under_a_digest_are_refused(field: Field) -> None:
+    wanted = digest_of(field.double.manifests["x:latest"][1])
+    field.change(annotations={"is": "another"})
+    kind, raw = field.double.manifests["x:latest"]
+    answer(
+        field, f"/manifests/{wanted}",
+        lambda request: request.answer(200, raw, {"Content-Type": kind}),
+    )  # fmt: skip
+
+    done = type_pull(field.engine, f"{field.name}@{wanted}")
+
+    assert (done.returncode, done.stderr) == (
+        1, f"pyrunc: cannot use manifest {wanted} of {field.name}: its digest is {digest_of(raw)},"
+        f" not {wanted}\n"
+    )  # fmt: skip
+    assert field.is_untouched()
+
+
+def test_who_does_not_listen_is_not_asked_again(engine: Engine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and listens to nobody
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        begun = time.monotonic()
+        deaf = engine("pull", f"{host}/x")
+        nobody = engine("pull", "registry.invalid/x")
+
+    assert (deaf.returncode, deaf.stderr) == (
+        1, f"pyrunc: cannot reach registry '{host}': connection refused (ECONNREFUSED)\n"
+    )  # fmt: skip
+    assert (nobody.returncode, nobody.stderr) == (
+        1, "pyrunc: cannot reach registry 'registry.invalid': no such host\n"
+        "hint: is the name of the registry right?\n"
+    )  # fmt: skip
+    assert time.monotonic() - begun < 10 * SLOWNESS
 
 
 def test_tls_does_not_lead_to_plain_http(engine: Engine, directory: Path) -> None:
