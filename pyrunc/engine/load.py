@@ -184,7 +184,12 @@ def _documents(
     return record, descriptor
 
 
-def manifest_document(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -> bytes:
+def manifest_document(
+    raw_config: bytes,
+    image_id: str,
+    blobs: Sequence[Blob],
+    annotations: dict[str, str] | None = None,
+) -> bytes:
     """Return an OCI manifest for a config and the blobs of its layers."""
     return document.dump(
         {
@@ -200,6 +205,7 @@ def manifest_document(raw_config: bytes, image_id: str, blobs: Sequence[Blob]) -
                 for blob in blobs
             ],
         }
+        | ({"annotations": annotations} if annotations else {})
     )
 
 

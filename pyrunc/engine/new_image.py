@@ -53,7 +53,9 @@ def store_image(
         incoming.fetch([sources])
         stack = incoming.stack(diff_ids)
         image_id = incoming.stage_blob(raw)
-        raw_manifest = manifest_document(raw, image_id, incoming.blobs(sources))
+        raw_manifest = manifest_document(
+            raw, image_id, incoming.blobs(sources), _annotations(config, parent)
+        )
         digest = incoming.stage_blob(raw_manifest)
         incoming.publish([image_id])
     record = make_record(
@@ -82,6 +84,18 @@ def config_of(paths: Paths, image: ImageRecord) -> dict[str, Any]:
 def with_history(config: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     """Return a config with one more line of history."""
     return config | {"history": [*(config.get("history") or ()), entry]}
+
+
+def _annotations(config: dict[str, Any], parent: ImageRecord | None) -> dict[str, str]:
+    """Return what a manifest says of where its image comes from.
+
+    Spec: image-spec annotations.md, "Pre-Defined Annotation Keys".
+    """
+    found = {"created": str(config.get("created") or "")}
+    if parent is not None:
+        names = [name for name in parent.names if "@" not in name]
+        found |= {"base.digest": parent.manifest_digest, "base.name": "".join(names[:1])}
+    return {f"org.opencontainers.image.{key}": value for key, value in found.items() if value}
 
 
 class _Written:

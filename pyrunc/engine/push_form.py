@@ -53,7 +53,8 @@ def pushable(paths: Paths, image: ImageRecord) -> ImageRecord:
             made = list(pool.map(lambda blob: _compressed(paths, workspace, blob), blobs))
         raw_config = content.read_blob(paths, image.id)
         packed = [blob for blob, _ in made]
-        raw = manifest_document(raw_config, image.id, packed)
+        annotations = document.load_object(raw, "manifest").get("annotations")
+        raw = manifest_document(raw_config, image.id, packed, annotations)
         path, digest = content.stage_bytes(workspace.path, raw)
         staged = {blob.digest: place for blob, place in made if place} | {digest: path}
         intent = Kept()
@@ -73,7 +74,8 @@ def pushable(paths: Paths, image: ImageRecord) -> ImageRecord:
 
 def _own_blobs(paths: Paths, image: ImageRecord, raw: bytes) -> list[Blob]:
     """Return the layers of a manifest that pyrunc wrote; none for anybody else's."""
-    layers: Sequence[dict[str, Any]] = document.load_object(raw, "manifest").get("layers") or ()
+    manifest = document.load_object(raw, "manifest")
+    layers: Sequence[dict[str, Any]] = manifest.get("layers") or ()
     kinds = {OCI_LAYER: PLAIN, f"{OCI_LAYER}+gzip": GZIP, f"{OCI_LAYER}+zstd": "zstd"}
     if any(one.get("mediaType") not in kinds for one in layers):
         return []
@@ -82,7 +84,8 @@ def _own_blobs(paths: Paths, image: ImageRecord, raw: bytes) -> list[Blob]:
         for one in layers
     ]
     raw_config = content.read_blob(paths, image.id)
-    return blobs if manifest_document(raw_config, image.id, blobs) == raw else []
+    own = manifest_document(raw_config, image.id, blobs, manifest.get("annotations"))
+    return blobs if own == raw else []
 
 
 def _compressed(paths: Paths, workspace: Workspace, blob: Blob) -> tuple[Blob, str]:

@@ -118,11 +118,13 @@ def engine_with_an_image() -> Iterator[Engine]:
     """Run an engine that has pulled one image already, for all tests of a file."""
     path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
     engine = Engine(path, os.getpid() % 4096)
-    with running_double() as double:
-        double.add_image("kept:1", [tar_of({"kept": b"1"})])
-        engine("pull", "-q", f"{double.host}/kept:1", check=True)
-    yield engine
-    engine.remove()
+    try:
+        with running_double() as double:
+            double.add_image("kept:1", [tar_of({"kept": b"1"})])
+            engine("pull", "-q", f"{double.host}/kept:1", check=True)
+        yield engine
+    finally:
+        engine.remove()
 
 
 class Field:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -143,6 +144,19 @@ def test_commit_makes_an_image_that_has_the_changes(shared: Engine) -> None:
     assert again.stdout == "edited\n/tmp\n"
     history = shared("history", "-q", "my:1", check=True).stdout.splitlines()
     assert len(history) == len(shared("history", "-q", "busybox").stdout.splitlines()) + 1
+
+
+def test_commit_says_in_the_manifest_what_it_was_made_of(shared: Engine) -> None:
+    name = made(shared, "based", "echo one >/one")
+    base = show(shared, "busybox")["Descriptor"]["digest"]
+
+    shared("commit", name, "based:1", check=True)
+
+    digest = show(shared, "based:1")["Descriptor"]["digest"]
+    manifest = json.loads((shared.root / "oci/blobs/sha256" / digest[7:]).read_bytes())
+    said = {key.rpartition("image.")[2]: value for key, value in manifest["annotations"].items()}
+    assert said.pop("created") == show(shared, "based:1")["Created"]
+    assert said == {"base.digest": base, "base.name": "docker.io/library/busybox:latest"}
 
 
 def test_commit_changes_the_config(shared: Engine) -> None:
