@@ -18,9 +18,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pyrunc.engine.load import load
 from pyrunc.errors import PyruncError
+from pyrunc.paths import Paths
 from pyrunc.storage.tar_apply import Limits, Report, Target, apply
 from tests.fuzz.test_fuzz_image import SAMPLE, SLOW
+from tests.harness import raw_tar
+from tests.harness.store import Rootfs, await_settled
 from tests.images.busybox import BUSYBOX
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -204,3 +208,52 @@ def test_changed_header_that_is_accepted_means_to_others_what_it_means_to_us(
 def _names(top: Path) -> dict[bytes, tuple[Any, ...]]:
     """Return types, contents and which names are one file; the rest changes with the byte."""
     return {path: (stat.S_IFMT(one[0]), *one[4:]) for path, one in _tree(top).items()}
+
+
+PLACES = st.sampled_from(
+    ["a", "d", "e", "d/a", "d/e", "d/e/f", "l", "l/a", "l/e", "l/e/f", "m", "m/a", "m/e/f", "d/l/a"]
+)
+GOALS = st.sampled_from(["d", "e", "d/e", "../d", "..", ".", "a", "m", "l", "missing/x", "d/../e"])
+SMALL = st.tuples(PLACES, st.sampled_from("ffdds"), st.sampled_from([0o700, 0o755]), GOALS)
+LAYER = st.lists(SMALL, min_size=1, max_size=6, unique_by=lambda entry: entry[0])
+
+
+def _layer(entries: list[tuple[str, str, int, str]]) -> bytes:
+    made = b""
+    for number, (name, kind, mode, goal) in enumerate(entries):
+        if kind == "f":
+            made += raw_tar.file(name, b"%d" % number, mode=mode)
+        elif kind == "d":
+            made += raw_tar.directory(name, mode)
+        else:
+            made += raw_tar.symlink(name, goal)
+    return made + raw_tar.END
+
+
+def _content(more: Any) -> Any:
+    """Return what a file holds, or where a link leads, of what Rootfs tells."""
+    return more[0] if isinstance(more, tuple) else more and os.fsencode(more)
+
+
+@SLOW
+@given(st.lists(LAYER, min_size=2, max_size=3))
+def test_layers_through_links_come_out_as_gnu_tar_extracts_them_one_by_one(
+    layers: list[list[tuple[str, str, int, str]]],
+) -> None:
+    raw = [_layer(layer) for layer in layers]
+    with tempfile.TemporaryDirectory(prefix="pyrunc-fuzz-", dir="/var/tmp") as name:
+        theirs = Path(name, "theirs")
+        theirs.mkdir()
+        for one in raw:
+            words = ["tar", "--same-permissions", "-xf", "-", "-C", str(theirs)]
+            if subprocess.run(words, input=one, capture_output=True).returncode:
+                return  # it does not put a file in the place of a full directory, as layers may
+        paths = Paths(root=f"{name}/root", runroot=f"{name}/run")
+        load(paths, str(raw_tar.docker_archive(Path(name, "a.tar"), raw)))
+        await_settled(Path(paths.root))
+        with Rootfs(paths, "attack") as root:
+            ours = {
+                os.fsencode(path): (one[0], _content(one[5]))
+                for path, one in root.everything().items()
+            }
+        assert ours == {path: (one[0], one[4]) for path, one in _tree(theirs).items()}

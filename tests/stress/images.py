@@ -7,6 +7,7 @@ nothing stays that nobody can use: no staging directory, no lease, no half blob.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -143,16 +144,34 @@ class Worker(threading.Thread):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        if self.chance.random() < 0.7:
+        whom = self.chance.choices(("command", "helpers", "nobody"), (7, 1, 2))[0]
+        if whom != "nobody":
             # Any moment of a command, from its first lines to its last.
             time.sleep(self.chance.random() ** 2 * 0.4 * SLOWNESS)
+        if whom == "command":
             process.kill()
+        elif whom == "helpers":
+            self.killed += kill_helpers(self.engine)
         self.told, self.said = process.communicate(timeout=120 * SLOWNESS)
         self.killed += process.returncode == -signal.SIGKILL
         is_odd = process.returncode not in (*wanted, -signal.SIGKILL)
         if is_odd or b"internal error" in self.said or b"Traceback" in self.said:
             self.problems.append(f"{words}: exit code {process.returncode}: {self.said!r}")
         return process.returncode
+
+
+def kill_helpers(engine: Engine) -> int:
+    """Kill what unpacks and what syncs for commands of this engine; returns how many."""
+    killed = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (place / "comm").read_text().strip() not in ("pyrunc:unpack", "pyrunc:settle"):
+                continue
+            held = [str(fd.readlink()) for fd in (place / "fd").iterdir()]
+            if any(path.startswith(f"{engine.root}/") for path in held):
+                os.kill(int(place.name), signal.SIGKILL)
+                killed += 1
+    return killed
 
 
 def stress(
