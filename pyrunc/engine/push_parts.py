@@ -67,14 +67,15 @@ def index_parts(paths: Paths, image: ImageRecord) -> tuple[str, list[Part]]:
     "" for an image without an index, no parts where something below it is not in the store.
     """
     known = {one.manifest_digest: one for one in images.list_images(paths)}
+    known[image.manifest_digest] = image
     for digest in image.roots:
-        if digest in known:
+        # A root may be another manifest of the same config, too.
+        if digest == image.manifest_digest or not _names(paths, digest, image.manifest_digest):
             continue
         try:
-            parts = _below(paths, digest, OCI_INDEX, known, _INDEX_DEPTH)
+            return digest, _below(paths, digest, OCI_INDEX, known, _INDEX_DEPTH)
         except (FileNotFoundError, NotFound, InvalidInput):
             return digest, []
-        return digest, parts
     return "", []
 
 
@@ -86,6 +87,13 @@ def gone(name: str, digest: str) -> NotFound:
         name=digest,
         hint="pull or load the image again",
     )
+
+
+def _names(paths: Paths, index: str, manifest: str) -> bool:
+    try:
+        return manifest in images.reachable(paths, index)
+    except (NotFound, InvalidInput):
+        return False
 
 
 def _below(

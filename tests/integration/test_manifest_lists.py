@@ -65,6 +65,13 @@ def test_list_is_put_together_pushed_and_pulled(box: Engine, registry: Registry)
     assert both[0]["OCIManifest"]["config"]["digest"].startswith("sha256:")
     box("pull", "-q", "--platform", "linux/arm64", name, check=True)
     assert box.json("image", "inspect", name)[0]["Architecture"] == "arm64"
+    # Once the other platform is here, too, a push of any name for it sends the index.
+    box("pull", "-q", "--platform", "linux/amd64", name, check=True)
+    copy = f"{registry.host}/copy:all"
+    box("tag", name, copy, check=True)
+    assert f"all: digest: {digest} size: " in box("push", copy, check=True).stdout
+    assert box.json("manifest", "inspect", copy) == ours
+    box("pull", "-q", "--platform", "linux/arm64", name, check=True)
     # The index stays, so that its digest goes on being a name; a collection leaves it alone.
     box("image", "prune", "-f", check=True)
     assert box("system", "check", check=True).stdout == ""

@@ -131,6 +131,13 @@ def test_registry_of_old_gets_docker_s_media_types(pyrunc: Engine, registry: Dou
         taken = pyrunc("push", "--format", "docker", target, check=True)
         back = pyrunc("pull", target, check=True)
         unknown = pyrunc("push", "--format", "v1", target)
+        with running_double() as third:
+            # One config, two manifests of it here: each name has its own.
+            for word, form in ((target, "docker"), (name, "oci")):
+                pyrunc("tag", word, f"{third.host}/{form}:1", check=True)
+                pyrunc("push", "-q", f"{third.host}/{form}:1", check=True)
+            assert third.manifests["docker:1"] == other.manifests["old:1"]
+            assert third.manifests["oci:1"] == registry.manifests["from/all:10"]
 
         said = manifest(other, "old:1")
         assert refused.returncode == 1

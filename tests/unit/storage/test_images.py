@@ -159,3 +159,20 @@ def test_digest_of_an_index_is_noted_as_one(paths: Paths) -> None:
     assert images.resolve(paths, ONE).repo_digests == (
         f"docker.io/library/x@{index}", f"reg.io/y@{index}",
     )  # fmt: skip
+
+
+def test_index_that_a_nameless_image_comes_from_is_not_forgotten(paths: Paths) -> None:
+    index, digest = "sha256:" + "11" * 32, ONE[:-2] + "ff"
+    descriptor: dict[str, Any] = {"mediaType": "m", "digest": digest, "size": 2}
+    descriptor["annotations"] = {images.INDEX_DIGEST: index}
+    record = ImageRecord(id=ONE, names=("docker.io/library/x:1",), layers=("x",))
+    images.add(paths, record, descriptor)
+    add(paths, TWO, "x:1")
+
+    images.add_digest(paths, ONE, "reg.io/y", digest)
+
+    found = images.resolve(paths, ONE)
+    assert found.names == (f"reg.io/y@{digest}",)
+    assert index in found.roots
+    assert images.remove(paths, ONE, found.names, forget=True)
+    assert [image.id for image in images.list_images(paths)] == [TWO]
