@@ -56,7 +56,11 @@ class Access:
             roots=options.roots,
         )
         self.transport = Transport(
-            self.hosts.tls_for, environment=environment, patience=options.patience, tell=tell
+            self.hosts.tls_for,
+            environment=environment,
+            patience=options.patience,
+            tell=tell,
+            dial_seconds=self.hosts.dial_seconds,
         )
         self._options = options
         self._lock = threading.Lock()

@@ -105,6 +105,10 @@ class Hosts:
             self._tls[host] = tls
         return self._tls[host]
 
+    def dial_seconds(self, host: str) -> float:
+        """Return how long a connection with a server may take to come about; 0: as others."""
+        return self._files.dial_seconds(host)
+
     def credential_helpers(self) -> list[str]:
         """Return who is asked for credentials (see HostsFiles)."""
         return self._files.credential_helpers()

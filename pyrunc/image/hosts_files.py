@@ -66,6 +66,7 @@ class MirrorHost(Record):
     capabilities: tuple[str, ...] = _ALL
     tls: Tls | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    dial_seconds: float = 0.0  # how long a connection may take to come about; 0: as others
 
 
 class HostsFiles:
@@ -153,6 +154,11 @@ class HostsFiles:
                 if one.host == host and one.tls is not None:
                     return one.tls
         return None
+
+    def dial_seconds(self, host: str) -> float:
+        """Return how long a hosts.toml that was read waits for a connection, 0 if none says."""
+        named = (one for found in self._hosts.values() for one in found or () if one.host == host)
+        return next((one.dial_seconds for one in named if one.dial_seconds), 0.0)
 
     def _read_hosts(self, domain: str) -> tuple[MirrorHost, ...] | None:
         for root in self._roots:
@@ -262,6 +268,20 @@ def _host(path: str, url: str, entry: dict[str, Any], *, is_mirror: bool) -> Mir
             (name, ", ".join(_texts(value)))
             for name, value in (headers if isinstance(headers, dict) else {}).items()
         ),
+        dial_seconds=_seconds(path, entry.get("dial_timeout")),
+    )
+
+
+def _seconds(path: str, value: object) -> float:
+    """Read what containerd writes as "3s", "500ms" or "1m"."""
+    if value is None:
+        return 0.0
+    for unit, seconds in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+        digits = str(value).removesuffix(unit)
+        if digits != value and digits.isascii() and digits.replace(".", "", 1).isdigit():
+            return float(digits) * seconds
+    raise InvalidInput(
+        f"cannot read {path}: dial_timeout {str(value)[:64]!r} is no duration as 3s", subject=path
     )
 
 

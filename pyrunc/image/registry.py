@@ -221,10 +221,15 @@ class Repository:
             query = f"{joint}{endpoint.query}" if endpoint.query else ""
             url = f"{base}/{endpoint.repository}/{path}{query}"
         more = {"Accept": accept} if accept else {}
-        scopes = self.scopes
-        if endpoint.is_mirror:
-            scopes = (f"repository:{endpoint.repository}:{PULL}",)
-        return session.send(method, url, scopes=scopes, headers=more | (headers or {}))
+        if not endpoint.is_mirror:
+            return session.send(method, url, scopes=self.scopes, headers=more | (headers or {}))
+        return session.send(
+            method,
+            url,
+            scopes=(f"repository:{endpoint.repository}:{PULL}",),
+            headers=more | (headers or {}),
+            tries=1,  # the registry itself is asked next
+        )
 
     def session(self, endpoint: Endpoint | None = None) -> tuple[Session, str]:
         """Return the session with a server, by default the registry itself, and its base URL."""

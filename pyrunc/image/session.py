@@ -91,6 +91,7 @@ class Session:
         body: Body = None,
         is_repeatable: bool | None = None,
         read_seconds: float | None = None,
+        tries: int | None = None,
     ) -> Response:
         """Send one request, with credentials once they are asked for.
 
@@ -117,6 +118,7 @@ class Session:
                     else is_repeatable,
                     may_be_plain=self.is_insecure,
                     read_seconds=read_seconds,
+                    tries=tries,
                 )
             )
             # Security: only the registry itself may ask; a redirect's host gets nothing.

@@ -81,6 +81,7 @@ class Request(Record):
     is_repeatable: bool = True  # whether a lost answer may be asked for again
     may_be_plain: bool = False  # whether a redirect may lead to http
     read_seconds: float | None = None  # where more patience is due
+    tries: int | None = None  # where less is: the next server may have it
 
 
 class Transport:
@@ -93,13 +94,16 @@ class Transport:
         environment: Mapping[str, str],
         patience: Patience | None = None,
         tell: Callable[[str], object] = lambda _: None,
+        dial_seconds: Callable[[str], float] = lambda _: 0.0,
     ) -> None:
         """Connect to nothing yet.
 
-        `tls_for` knows what "host:port" must show; `tell` gets what a registry wants users to read.
+        `tls_for` knows what "host:port" must show, `dial_seconds` how long to wait for it (0: as
+        for others); `tell` gets what a registry wants users to read.
         """
         self.patience = patience or Patience()
         self._tls_for = tls_for
+        self._dial_seconds = dial_seconds
         self._proxies = Proxies(environment)
         self._tell = tell
         self._lock = threading.Lock()
@@ -114,8 +118,9 @@ class Transport:
         Any status but a redirect's comes back, the last of the retried ones too.
         Raises: RegistryError if nobody answers; Interrupted after `cancel`.
         """
-        for attempt in range(self.patience.tries):
-            is_last = attempt == self.patience.tries - 1
+        tries = request.tries or self.patience.tries
+        for attempt in range(tries):
+            is_last = attempt == tries - 1
             try:
                 response = self._follow(request)
             except _Unreachable as problem:
@@ -232,7 +237,8 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(
-                    connect=self.patience.connect_seconds,
+                    connect=self._dial_seconds(urlsplit(url).netloc)
+                    or self.patience.connect_seconds,
                     read=request.read_seconds or self.patience.read_seconds,
                 ),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from pyrunc.errors import RegistryError
 from pyrunc.image.access import Access, AccessOptions
 from pyrunc.paths import Paths
 from pyrunc.storage import images
+from tests.harness.engine import SLOWNESS, Engine
 from tests.harness.registry import make_certificate
 from tests.harness.registry_double import Double, Request, running_double, tar_of
 from tests.harness.store import Rootfs
-from tests.integration.pulls import QUICK, fetch
+from tests.integration.pulls import QUICK, busy, fetch
 
 
 @pytest.fixture
@@ -52,6 +54,32 @@ def test_mirror_is_asked_first_and_the_registry_when_it_fails(
     assert not registry.asked("GET", "/v2/team/x/manifests/2")
     with Rootfs(paths, f"{registry.host}/team/x:2") as root:
         assert root.read("a") == b"2"
+
+
+def test_mirrors_that_fail_are_left_at_once(pyrunc: Engine, registry: Double) -> None:
+    registry.add_image("x:latest", [tar_of({"a": b"1"})])
+    with running_double() as busy_mirror, socket.socket() as full:
+        busy_mirror.faults.append(busy(503, "/"))
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]  # nobody accepts them, nor anybody else
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        place = pyrunc.directory / ".config/containerd/certs.d" / registry.host
+        place.mkdir(parents=True)
+        (place / "hosts.toml").write_text(
+            f'server = "{registry.url}"\n'
+            f'[host."http://127.0.0.1:{port}"]\ndial_timeout = "100ms"\n'
+            f'[host."{busy_mirror.url}"]\n'
+        )
+        done = pyrunc("pull", "--retry-delay", "20s", f"{registry.host}/x", timeout=15 * SLOWNESS)
+        for one in waiting:
+            one.close()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(busy_mirror.asked("GET", "/manifests/latest")) == 1
 
 
 def test_containerd_mirror_hears_which_registry_is_meant(paths: Paths, directory: Path) -> None:

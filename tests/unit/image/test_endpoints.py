@@ -122,6 +122,7 @@ def test_containerd_s_hosts_file(tmp_path: Path) -> None:
         override_path = true
         skip_verify = true
         ca = "own.pem"
+        dial_timeout = "1.5s"
         [host."https://path.example/v2/proxy".header]
         x-who = ["me", "too"]
         """,
@@ -140,6 +141,8 @@ def test_containerd_s_hosts_file(tmp_path: Path) -> None:
         f"{tmp_path}/containerd/certs.d/docker.io/own.pem",
     )
     assert not hosts.tls_for("path.example").verify
+    assert hosts.dial_seconds("path.example") == 1.5
+    assert hosts.dial_seconds("pull.example:5000") == 0
     assert where(asked(tmp_path, "ubuntu", PUSH))[-1] == "https://hub.example/v2/library/ubuntu"
 
 
@@ -157,6 +160,10 @@ def test_own_files_come_before_the_machine_s(tmp_path: Path) -> None:
         ("containers/registries.conf", "[[registry]]\nblocked = true"),
         ("docker/daemon.json", "{"),
         ("containerd/certs.d/quay.io/hosts.toml", '[host."ftp://x"]'),
+        (
+            "containerd/certs.d/quay.io/hosts.toml",
+            '[host."https://b.example"]\ndial_timeout = "soon"',
+        ),
     ],
 )
 def test_broken_file_is_named(tmp_path: Path, name: str, text: str) -> None:
