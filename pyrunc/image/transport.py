@@ -9,10 +9,8 @@ Source: distribution-spec; RFC 9110 section 10.2.3 (Retry-After), section 15.4 (
 from __future__ import annotations
 
 import contextlib
-import errno
 import random
 import socket
-import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -23,21 +21,14 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+from urllib3.exceptions import HTTPError
 
 from .. import __version__
-from ..errors import Interrupted, RegistryError, errno_name, errno_reason
+from ..errors import Interrupted, RegistryError
 from ..oci.record import Record
 from .proxies import Proxies
-from .tls import Tls, make_context, tls_reason
+from .tls import Tls, make_context
+from .unreachable import Unreachable
 from .urls import join_url, origin, shown
 
 if TYPE_CHECKING:
@@ -123,7 +114,7 @@ class Transport:
             is_last = attempt == tries - 1
             try:
                 response = self._follow(request)
-            except _Unreachable as problem:
+            except Unreachable as problem:
                 if is_last or not problem.is_passing or not request.is_repeatable:
                     raise problem.worded() from problem.__cause__
                 self._pause(self._delay(attempt), request.url)
@@ -155,7 +146,7 @@ class Transport:
                     )
         except BROKEN as error:
             self._check_cancelled()
-            raise _Unreachable(url, error).worded() from error
+            raise Unreachable(url, error).worded() from error
         finally:
             self.close(response)
         return bytes(body)
@@ -244,7 +235,7 @@ class Transport:
             )
         except (HTTPError, HTTPException, OSError, UnicodeError) as error:
             self._check_cancelled()
-            raise _Unreachable(url, error) from error
+            raise Unreachable(url, error) from error
         response.url = url  # urllib3 knows only its path
         self._show_warnings(response)
         return response
@@ -323,50 +314,6 @@ class Transport:
             raise Interrupted("interrupted", signal=2)
 
 
-class _Unreachable(Exception):
-    """A request that got no answer."""
-
-    def __init__(self, url: str, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.url = url
-        self.cause = cause
-        reason = getattr(cause, "original_error", cause)
-        self.is_tls = isinstance(cause, SSLError | ssl.SSLError) or isinstance(reason, ssl.SSLError)
-        # A wrong name, a wrong certificate and nobody listening stay wrong.
-        self.is_passing = not self.is_tls and not isinstance(
-            cause, NameResolutionError | UnicodeError
-        )
-        if _errno(cause) == errno.ECONNREFUSED:
-            self.is_passing = False
-
-    def worded(self) -> RegistryError:
-        host = urlsplit(self.url).netloc.rpartition("@")[2]
-        hint = None
-        if self.is_tls:
-            why = f"TLS: {tls_reason(self.cause)}"
-            hint = (
-                f"put its CA into /etc/docker/certs.d/{host}/ca.crt, or use --tls-verify=false"
-                " where nobody can listen"
-            )
-        elif isinstance(self.cause, NameResolutionError):
-            why, hint = "no such host", "is the name of the registry right?"
-        elif isinstance(self.cause, UrllibTimeoutError) and not isinstance(
-            self.cause, NewConnectionError
-        ):
-            why = "it does not answer in time (ETIMEDOUT)"
-        elif number := _errno(self.cause):
-            why = f"{errno_reason(number)} ({errno_name(number)})"
-        elif isinstance(self.cause, ProxyError):
-            why = f"the proxy refuses: {self.cause}"
-        elif isinstance(self.cause, ProtocolError):
-            why = "the connection was closed before an answer came"
-        else:
-            why = str(self.cause)
-        return RegistryError(
-            f"cannot reach registry {host!r}: {why}", url=shown(self.url), hint=hint
-        )
-
-
 def _harmless(text: str) -> str:
     # Security: what a registry says must not reach a terminal as an escape sequence.
     return "".join(char if char.isprintable() else "?" for char in text)
@@ -400,15 +347,3 @@ def _tracking(connections: set[HTTPConnection]) -> dict[str, type[HTTPConnection
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
-
-
-def _errno(error: BaseException | None) -> int:
-    """Return the errno at the root of an error of urllib3's."""
-    seen = 0
-    while error is not None and seen < 8:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-            return error.errno
-        args = [arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)]
-        error = args[0] if args else (error.__cause__ or error.__context__)
-        seen += 1
-    return 0

@@ -83,7 +83,7 @@ DOORS = {
     "jeepney": {"pyrunc.kernel.systemd"},
     "subprocess": set[str](),
     "tarfile": set[str](),
-    "urllib3": {"pyrunc.image.transport"},
+    "urllib3": {"pyrunc.image.transport", "pyrunc.image.unreachable"},
     "rich": {"pyrunc.cli.output", "pyrunc.cli.progress"},
 }
 
