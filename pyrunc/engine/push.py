@@ -192,22 +192,18 @@ def _jobs(
     for piece in [piece for part in parts for piece in part.pieces]:
         digest = piece.digest
         path = content.blob_path(paths, digest)
-        if not os.path.isfile(path):
+        is_skipped = piece.is_foreign and not options.allows_foreign
+        if not is_skipped and not os.path.isfile(path):
             raise gone(reference.familiar(), digest)
         where = hashlib.sha256(f"{reference.repository()} {digest}".encode()).hexdigest()
         blob = BlobFile(
             digest=digest,
-            size=os.path.getsize(path),
+            size=0 if is_skipped else os.path.getsize(path),
             path=path,
             notes=f"{_notes(paths)}/{where}",
         )
         mounts = tuple(beside.get(digest, ()))[:_MOUNTS]
-        job = _Job(
-            blob=blob,
-            key=piece.key,
-            mounts=mounts,
-            is_skipped=piece.is_foreign and not options.allows_foreign,
-        )
+        job = _Job(blob=blob, key=piece.key, mounts=mounts, is_skipped=is_skipped)
         jobs.setdefault(digest, job)
     return list(jobs.values())
 
