@@ -167,7 +167,14 @@ class Uploader:
         while offset < blob.size:
             end = min(blob.size, offset + self._chunk_bytes)
             try:
-                url, offset = self._chunk(url, blob, (offset, end), tell)
+                start = offset
+                url, offset = self._chunk(url, blob, (start, end), tell)
+                if offset <= start:
+                    raise RegistryError(
+                        f"cannot push blob {blob.digest}: the registry takes no byte after the"
+                        f" first {offset}",
+                        url=shown(url),
+                    )
                 self._note(blob, url)
                 failures = 0
             except RegistryError as error:

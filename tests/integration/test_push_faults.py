@@ -228,6 +228,14 @@ def test_credentials_stay_with_the_registry(field: Field) -> None:
 # -- what is refused ---------------------------------------------------------------------------
 
 
+def takes_nothing(request: Request) -> bool:
+    if request.method not in ("PATCH", "GET") or "/uploads/" not in request.path:
+        return False
+    swallow(request)
+    request.answer(202, b"", {"Location": request.path, "Range": "0-0"})
+    return True
+
+
 def wrong_digest(request: Request) -> bool:
     if request.method != "PUT" or "/manifests/" not in request.path:
         return False
@@ -258,6 +266,7 @@ _PUSH = "cannot push manifest 1 to {host}/to/there: "
     [
         (wrong_digest, "cannot trust the push of 1: the registry says that its digest is {ones},"
          " not "),
+        (takes_nothing, "cannot push blob {big}: the registry takes no byte after the first 0\n"),
         (no_location, "cannot push: the registry does not say where the upload goes (no"
          " Location)\n"),
         (asks_for_ever, "unauthorized: authentication required" + _LOGIN + "\n"),
@@ -275,7 +284,7 @@ _PUSH = "cannot push manifest 1 to {host}/to/there: "
         (says("PUT", "/manifests/", 400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"),
          _PUSH + "manifest blob unknown: blob unknown to registry (400)\n"),
     ],
-    ids=["digest", "location", "401", "403", "blob", "503", "429", "415", "unknown"],
+    ids=["digest", "nothing", "location", "401", "403", "blob", "503", "429", "415", "unknown"],
 )  # fmt: skip
 def test_refusal_is_clear(field: Field, fault: Callable[[Request], bool], words: str) -> None:
     field.double.faults.append(fault)
