@@ -33,19 +33,19 @@ static bool is_padding(unsigned char byte)
     return byte == ' ' || byte == '\0';
 }
 
-/* Base-256: two's complement, the top bit marks it. */
+/* Base-256: two's complement; the first byte marks it, and has no other bits of the number in any
+ * tar that GNU tar would read. */
 static bool parse_binary(const unsigned char *field, size_t size, int64_t *value)
 {
-    bool negative = (field[0] & 0x40) != 0;
+    bool negative = field[0] == 0xff;
     unsigned char fill_byte = negative ? 0xff : 0;
     uint64_t number = negative ? UINT64_MAX : 0;
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = field[i];
-        if (i == 0)
-            byte = negative ? byte | 0x80 : byte & 0x7f;
-        if (i + 8 < size && byte != fill_byte)
+    if (field[0] != 0x80 && !negative)
+        return false;
+    for (size_t i = 1; i < size; i++) {
+        if (i + 8 < size && field[i] != fill_byte)
             return false;
-        number = number << 8 | byte;
+        number = number << 8 | field[i];
     }
     *value = (int64_t)number;
     return (*value < 0) == negative;
@@ -205,7 +205,10 @@ static void read_sparse(struct unpacker *unpacker, const struct pax *pax,
 static void set_values(struct unpacker *unpacker, const struct pax *pax, const unsigned char *block)
 {
     struct entry *entry = &unpacker->entry;
-    entry->mode = (uint32_t)parse_number(unpacker, block + MODE_AT, SHORT_FIELD) & 07777;
+    int64_t mode = parse_number(unpacker, block + MODE_AT, SHORT_FIELD);
+    if (mode < 0)
+        fail(unpacker, FAIL_NUMBER, 0);
+    entry->mode = (uint32_t)mode & 07777;
     entry->uid = read_id(unpacker, pax->has_uid, pax->uid, block + UID_AT);
     entry->gid = read_id(unpacker, pax->has_gid, pax->gid, block + GID_AT);
     if (pax->has_mtime)

@@ -143,7 +143,7 @@ def _records(content: bytes, subject: str, stream: Stream) -> dict[str, str]:
 
 def _number(field: bytes) -> int | None:
     if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+        return int.from_bytes(field[1:], "big") if field[0] == 0x80 else None
     digits = field.strip(b" \0")
     return int(digits or b"0", 8) if _OCTAL.issuperset(digits) else None
 

@@ -398,8 +398,11 @@ def read_stored(paths: Paths, name: str) -> Stored | None:
     path = f"{paths.layers()}/{name}/layer.json"
     try:
         with open(path, "rb") as file:
-            found = document.load_object(file.read(), path)
-        return Stored(**found)
+            found = Stored(**document.load_object(file.read(), path))
+        kinds = [
+            type(one) for one in (found.name, found.diff_id, found.content_bytes, found.entries)
+        ]
+        return found if kinds == [str, str, int, int] else None
     except (FileNotFoundError, NotADirectoryError, TypeError):
         return None
 

@@ -189,7 +189,9 @@ def _repaired(layer: bytearray, at: int) -> bytes:
 def test_changed_header_that_is_accepted_means_to_others_what_it_means_to_us(
     at: int, value: int
 ) -> None:
-    assume(SAMPLE[at - at % 512 + 257 : at - at % 512 + 262] == b"ustar")
+    header = SAMPLE[at - at % 512 :][:512]
+    # GNU tar alone reads times that mean nothing: of extended headers, and beside one of pax.
+    assume(header[257:262] == b"ustar" and not 136 <= at % 512 < 148)
     layer = bytearray(SAMPLE)
     layer[at] = value
     raw = _repaired(layer, at)

@@ -84,6 +84,13 @@ DAMAGES: dict[str, tuple[int, Callable[[Path], object], str]] = {
         lambda t: copy_apart(t / "d/h"),
         "/d/h: its mtime_ns",
     ),
+    "layer.json": (
+        0,
+        lambda t: (t.parent / "layer.json").write_text(
+            '{"name":1,"diff_id":[],"content_bytes":"x","entries":null,"is_root_opaque":7}'
+        ),
+        "it is missing",
+    ),
     "whiteout": (1, lambda t: (t / "d/gone").unlink(), "/d/gone is missing"),
     "opaque": (1, lambda t: os.removexattr(t / "hidden", "trusted.overlay.opaque"), "/hidden: its"),
 }

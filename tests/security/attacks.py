@@ -432,6 +432,13 @@ NUMBERS = [
     refuse("size 2^62", header(b"a", size=base256(1 << 62, 12))),
     refuse("a negative size", header(b"a", size=base256(-512, 12)), words="size"),
     refuse("a size that is no number", header(b"a", size=b"12x456"), words="number"),
+    refuse("a mode that no other tar reads", file(b"a", mode=b"\x81000755"), words="number"),
+    refuse("a mode below 0", file(b"a", mode=base256(-1, 8)), words="number"),
+    inside(
+        "a mode of 8 bytes",
+        file(b"a", mode=base256(0o4755, 8)),
+        check=lambda root: root.stat("a").st_mode & 0o7777 == 0o4755,
+    ),
     refuse("truncated content", header(b"a", size=5000) + b"x" * 512, raw=True, words="ends"),
     refuse("truncated header", file(b"a") + header(b"b")[:300], raw=True, words="ends"),
     refuse("extended header and nothing", pax({"path": b"a"}), raw=True, words="ends"),
