@@ -22,14 +22,14 @@ ACCESS_ROWS: tuple[Row, ...] = (
     ("authfile", "", VALUE, "FILE", "", "Credentials from this file alone"),
     ("cert-dir", "", VALUE, "DIR", "", "CA (*.crt) and client certificates (*.cert, *.key)"),
     ("creds", "", VALUE, "USER:PASSWORD", "", "Credentials for this time"),
-    ("retry", "", VALUE, "NUMBER", "", "How often to try again what fails (default 4)"),
+    ("retry", "", VALUE, "NUMBER", "", "How often to try again (default 4)"),
     (
         "retry-delay",
         "",
         VALUE,
         "DURATION",
         "",
-        "Before the first new try (default 1s), then double",
+        "Before that (default 1s, then double)",
     ),
     ("tls-verify", "", FLAG, "", "", "Want TLS with a certificate that is right; =false: neither"),
 )
@@ -209,7 +209,7 @@ PUSH = Command(
     later={"disable-content-trust": ("", FLAG)},
     usage="NAME[:TAG] [PLACE]",
     counts=(1, 2),
-    about="Upload an image to a registry, or to oci:DIR, oci-archive:FILE, docker-daemon:NAME …\n\n"
+    about="Upload an image to a registry, or to oci:DIR, docker-daemon:NAME …\n\n"
     "What was pulled goes out byte by byte as it came.  What the registry has already is not sent; "
     "an upload that broke goes on where it was.",
     complete=complete_images,
