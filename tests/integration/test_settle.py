@@ -1,15 +1,19 @@
 """A load is acknowledged before its content is synced: what if the sync fails, or never comes?
 
-`strace -D` holds the sync up; a copy of the disk in that moment is what a power cut leaves.
+`strace -D` stops who syncs, before the sync or after it; a copy of the disk in that moment is what
+a power cut leaves.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,14 +40,50 @@ def archive(directory: Path) -> Path:
     return raw_tar.docker_archive(directory / "big.tar", layers, name="big:1")
 
 
+# For strace: who syncs stands still when it believes that it has synced, or when it has.
+NOT_SYNCED = "retval=0:signal=STOP"
+SYNCED = "signal=STOP"
+
+
 def load_with(engine: Engine, archive: Path, inject: str) -> None:
-    """Load, and return when the command does; `inject` is strace's, for what syncs after it."""
+    """Load, and return when the command does; `inject` is what happens to the sync after it."""
     strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs"]
     argv = [*strace, "-e", f"inject=syncfs:{inject}", *engine.argv("load", "-q", "-i", archive)]
     output = engine.directory / "output"
     with output.open("wb") as file:
         code = subprocess.run(argv, stdout=file, stderr=file, env=engine.environment).returncode
     assert code == 0, output.read_text()
+    if "STOP" in inject:
+        end = time.monotonic() + 20
+        while not any(state == "T" for _, state in settlers(engine)):
+            assert time.monotonic() < end, "nobody came to sync"
+            time.sleep(0.002)
+    if inject == SYNCED:  # it may not have come so far yet
+        subprocess.run(["sync", "-f", engine.root], check=True)
+
+
+def settlers(engine: Engine) -> list[tuple[int, str]]:
+    """Return pid and state of each `pyrunc-settle` of an engine."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"/pyrunc-settle") and os.fsencode(engine.root) in words[1]:
+                state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+                found.append((int(place.name), "T" if state == "t" else state))
+    return found
+
+
+def release(engine: Engine) -> None:
+    """Let who stands still go on, and wait for its end."""
+    end = time.monotonic() + 20
+    while running := [pid for pid, state in settlers(engine) if state != "Z"]:
+        assert time.monotonic() < end, "not synced after 20 s"
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(0.002)
+    await_settled(engine.root)
 
 
 def workspaces(engine: Engine) -> list[Path]:
@@ -54,25 +94,25 @@ def workspaces(engine: Engine) -> list[Path]:
 
 
 def test_image_is_there_before_its_sync_ends(pyrunc: Engine, archive: Path) -> None:
-    load_with(pyrunc, archive, "delay_enter=700000")
+    load_with(pyrunc, archive, NOT_SYNCED)
 
     (workspace,) = workspaces(pyrunc)
     assert (workspace / "settling.json").exists()
     run = ["run", "--rm", "--network", "none", "big:1", "/none"]
     assert 'exec: "/none": stat /none: no such file' in pyrunc(*run).stderr
-    await_settled(pyrunc.root)
+    release(pyrunc)
     assert workspaces(pyrunc) == []
     assert pyrunc("system", "check").stdout == ""
 
 
 def test_image_can_be_removed_before_its_sync_ends(pyrunc: Engine, archive: Path) -> None:
-    load_with(pyrunc, archive, "delay_enter=500000")
+    load_with(pyrunc, archive, NOT_SYNCED)
     assert workspaces(pyrunc)
 
     assert "Deleted" in pyrunc("rmi", "big:1", check=True).stdout
     assert list((pyrunc.root / "layers").iterdir()) == []
     assert list((pyrunc.root / "oci/blobs/sha256").iterdir()) == []
-    await_settled(pyrunc.root)
+    release(pyrunc)
     assert workspaces(pyrunc) == []
 
 
@@ -123,7 +163,7 @@ class Machine:
         """Go on from the disk as it is, without what is only in memory."""
         copy = self._directory / "copy"
         subprocess.run(["cp", "--sparse=always", self._disk, copy], check=True)
-        await_settled(self.engine.root)
+        release(self.engine)
         self.engine.root = self._mount(copy) / "root"
         boot = self._directory / "boot"
         boot.write_text(f"{uuid.uuid4()}\n")
@@ -160,12 +200,12 @@ def machine(pyrunc: Engine, directory: Path) -> Iterator[Machine]:
     place.mkdir()
     machine = Machine(pyrunc, place)
     yield machine
-    await_settled(pyrunc.root)
+    release(pyrunc)
     machine.close()
 
 
 def test_image_that_was_only_in_memory_is_gone_and_told(machine: Machine, archive: Path) -> None:
-    load_with(machine.engine, archive, "delay_enter=800000")
+    load_with(machine.engine, archive, NOT_SYNCED)
     machine.power_cut()
     assert "big" in machine.engine("images").stdout  # its name was on disk
 
@@ -181,9 +221,7 @@ def test_image_that_was_only_in_memory_is_gone_and_told(machine: Machine, archiv
 
 
 def test_image_that_was_synced_is_kept_and_nothing_is_told(machine: Machine, archive: Path) -> None:
-    load_with(machine.engine, archive, "delay_exit=800000")
-    (workspace,) = workspaces(machine.engine)
-    subprocess.run(["sync", "-f", workspace], check=True)
+    load_with(machine.engine, archive, SYNCED)
     machine.power_cut()
     assert workspaces(machine.engine)
 
@@ -195,9 +233,7 @@ def test_image_that_was_synced_is_kept_and_nothing_is_told(machine: Machine, arc
 
 
 def test_tree_that_is_half_there_is_unpacked_again(machine: Machine, archive: Path) -> None:
-    load_with(machine.engine, archive, "delay_exit=800000")
-    (workspace,) = workspaces(machine.engine)
-    subprocess.run(["sync", "-f", workspace], check=True)
+    load_with(machine.engine, archive, SYNCED)
     machine.power_cut()
     (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
     os.truncate(damaged, 0)
@@ -217,10 +253,8 @@ def test_tree_that_is_half_there_is_unpacked_again(machine: Machine, archive: Pa
 def test_container_made_before_the_power_cut_starts_on_verified_layers(
     machine: Machine, archive: Path
 ) -> None:
-    load_with(machine.engine, archive, "delay_exit=1500000")
+    load_with(machine.engine, archive, SYNCED)
     machine.engine("create", "--network", "none", "--name", "box", "big:1", "/none", check=True)
-    (workspace,) = workspaces(machine.engine)
-    subprocess.run(["sync", "-f", workspace], check=True)
     machine.power_cut()
     (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
     os.truncate(damaged, 0)
