@@ -34,7 +34,9 @@ from tests.harness.registry_double import (
 )
 from tests.harness.store import await_settled, contents, snapshot
 
-QUICK = Patience(connect_seconds=5, read_seconds=0.3, tries=4, delay_seconds=0.01)
+QUICK = Patience(
+    connect_seconds=5 * SLOWNESS, read_seconds=0.3 * SLOWNESS, tries=4, delay_seconds=0.01
+)
 # The same on the command line.
 QUICKLY = ("--retry", "3", "--retry-delay", "10ms")
 SOON = {"PYRUNC_REGISTRY_TIMEOUT": f"{0.3 * SLOWNESS}s"}

@@ -218,7 +218,8 @@ def test_an_attached_container_is_logged_too(loaded: Engine) -> None:
 
 
 def test_logs_of_a_container_that_runs_end_with_it(loaded: Engine) -> None:
-    begin(loaded, "--name", "box", "busybox", "sh", "-c", "echo a; sleep 0.5; echo b")
+    script = f"echo a; sleep {0.5 * SLOWNESS}; echo b"
+    begin(loaded, "--name", "box", "busybox", "sh", "-c", script)
     early = loaded("logs", "box").stdout
     late = loaded("logs", "-f", "box").stdout
 
