@@ -73,7 +73,6 @@ def prune(call: Call) -> int:
     also_named = call.is_on("all") or not prune_words.is_true(filters, "dangling", default=True)
     wanted = prune_words.wanted(filters)
     if not call.is_on("force") and not prune_words.confirm(_UNUSED if also_named else _DANGLING):
-        output.line("Total reclaimed space: 0B")
         return 0
     removed = prune_images(call.engine(), also_named=also_named, wanted=wanted)
     output.text(removed_images(removed))

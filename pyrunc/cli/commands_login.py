@@ -43,6 +43,7 @@ def login(call: Call) -> int:
         who = engine_login.stored_login(domain, where)
         if who is not None:
             output.line(f"Authenticating with existing credentials... [Username: {who.username}]")
+            output.note("hint: to log in as somebody else, use -u, or pyrunc logout first")
     if who is None:
         username, password = _ask(username, password)
         who = engine_login.make_credential(username, password)

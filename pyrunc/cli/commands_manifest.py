@@ -91,7 +91,7 @@ def push(call: Call) -> int:
     from ..engine.manifest_lists import remove as forget
 
     paths, (name,) = call.engine().paths, call.operands
-    output.line(send(paths, _access(call), name))
+    output.line(send(paths, _access(call), name, output.note))
     if call.is_on("purge"):
         forget(paths, name)
     return 0

@@ -110,7 +110,6 @@ def prune(call: Call) -> int:
     every = call.is_on("all") or prune_words.is_true(filters, "all", default=False)
     warning = _WARNING.format("all" if every else "anonymous")
     if not call.is_on("force") and not prune_words.confirm(warning):
-        output.line("Total reclaimed space: 0B")
         return 0
     removed = prune_volumes(call.engine(), prune_words.wanted(filters), also_named=every)
     output.text(removed_volumes(removed))

@@ -33,7 +33,7 @@ from ..storage.locks import locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from ..image.access import Access
@@ -159,8 +159,10 @@ def members(access: Access, found: Found) -> Iterator[tuple[Document, Found]]:
         yield entry, _fetch(access, reference.replace(tag="", digest=str(entry.get("digest"))))
 
 
-def push(paths: Paths, access: Access, name: str) -> str:
-    """Push a list, and what it lists to its repository; returns the digest.
+def push(
+    paths: Paths, access: Access, name: str, tell: Callable[[str], object] = lambda _: None
+) -> str:
+    """Push a list, and what it lists to its repository, of which `tell` hears; returns the digest.
 
     Raises: NotFound; InvalidInput for entries of another registry; RegistryError.
     """
@@ -177,7 +179,9 @@ def push(paths: Paths, access: Access, name: str) -> str:
                 subject=full,
             )
         if source.path != reference.path:
-            _copy(access, uploader, source, known["entries"][full]["digest"])
+            member = known["entries"][full]["digest"]
+            _copy(access, uploader, source, member)
+            tell(f"Pushed ref {reference.repository()}@{member} with digest: {member}")
     raw, media_type = _index(known)
     digest = _digest(raw)
     uploader.push_manifest(raw, media_type, reference.tag, digest)

@@ -144,7 +144,7 @@ def test_prune_asks(answer: str, is_done: bool, pyrunc: Engine) -> None:
         "WARNING! This will remove all dangling images.\nAre you sure you want to continue? [y/N]"
     )
     assert (f"Deleted Images:\ndeleted: {image_id}\n" in done.stdout) is is_done
-    assert ("Total reclaimed space: 0B" in done.stdout) is not is_done
+    assert ("Total reclaimed space: " in done.stdout) is is_done
     assert "x" in pyrunc("images").stdout
 
 
