@@ -37,7 +37,20 @@ def fresh_filesystem(directory: Path, size_bytes: int = SIZE_BYTES) -> Iterator[
     try:
         yield where
     finally:
-        subprocess.run(["umount", "--recursive", where], check=True)
+        unmount(where)
+
+
+def unmount(where: Path, seconds: float = 20) -> None:
+    """Unmount a mount with all below it.  Raises: RuntimeError if somebody keeps it.
+
+    Kernel: a killed process is a zombie when its first thread has ended; others may still hold
+    files, and mounts in a namespace of their own, for a moment.
+    """
+    deadline = time.monotonic() + seconds
+    while (done := subprocess.run(["umount", "-R", where], capture_output=True)).returncode:
+        if time.monotonic() > deadline:
+            raise RuntimeError(done.stderr.decode().strip())
+        time.sleep(0.05)
 
 
 def written_bytes(where: Path) -> int:

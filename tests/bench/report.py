@@ -114,7 +114,7 @@ def goals(outcomes: Sequence[Outcome]) -> str:
         for one in outcomes:
             against = ratios(one, outcomes) if one.row.tool == goal.other else None
             if against is not None:
-                reached = f"{against.seconds:.2f} (synced {against.synced_seconds:.2f})"
+                reached = f"{against.seconds:.3f} (synced {against.synced_seconds:.3f})"
                 is_met = "yes" if against.seconds >= goal.times else "no"
                 where = f"{one.row.layers}, {one.row.source}"
                 lines.append([goal.words, where, f"{goal.times:g}", reached, is_met])

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 
-from tests.bench.disk import loop_devices, wait_until_detached
+from tests.bench.disk import loop_devices, unmount, wait_until_detached
 from tests.harness.engine import SOURCE
 
 # Mounts a disk, starts a daemon that works there, and says so.
@@ -90,3 +91,17 @@ def test_benchmark_that_is_ended_leaves_nothing(number: signal.Signals) -> None:
     if directory.exists():
         assert [path.name for path in directory.iterdir()] == ["disk"]
         shutil.rmtree(directory)
+
+
+def test_disk_is_unmounted_as_soon_as_nobody_is_there(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
+    holder = subprocess.Popen(["cat"], cwd=tmp_path, stdin=subprocess.PIPE)
+
+    with pytest.raises(RuntimeError, match="busy"):
+        unmount(tmp_path, 0.01)
+    assert os.path.ismount(tmp_path)
+
+    threading.Timer(0.05, holder.communicate).start()
+    unmount(tmp_path)
+
+    assert not os.path.ismount(tmp_path)
