@@ -40,7 +40,6 @@ REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 _BLOBS = "blobs/sha256/"
 _INDEX_DEPTH = 2
-_INDEX_FILE_LIMIT_BYTES = 64 << 20
 _IMAGES_LIMIT = 1000
 
 
@@ -118,8 +117,8 @@ def _manifests_beside(archive: Archive) -> dict[str, tuple[bytes, str, Manifest]
     found: dict[str, tuple[bytes, str, Manifest]] = {}
     if archive.member("index.json") is None:
         return found
-    raw = read_member(archive, "index.json", _INDEX_FILE_LIMIT_BYTES)
-    value = document.load_object(raw, "index.json", limit_bytes=_INDEX_FILE_LIMIT_BYTES)
+    raw = read_member(archive, "index.json", document.MANIFEST_LIMIT_BYTES)
+    value = document.load_object(raw, "index.json", limit_bytes=document.MANIFEST_LIMIT_BYTES)
     for one in convert(value, Index, "index.json").manifests[:_IMAGES_LIMIT]:
         try:
             raw = _blob(archive, one, document.MANIFEST_LIMIT_BYTES)
@@ -216,8 +215,8 @@ def _directory_image(archive: Archive) -> ImageSource:
 def _layout_images(archive: Archive, wanted: Platform, reference: str) -> list[ImageSource]:
     subject = f"index.json of {archive.subject}"
     _check_layout_version(archive)
-    raw = read_member(archive, "index.json", _INDEX_FILE_LIMIT_BYTES)
-    value = document.load_object(raw, subject, limit_bytes=_INDEX_FILE_LIMIT_BYTES)
+    raw = read_member(archive, "index.json", document.MANIFEST_LIMIT_BYTES)
+    value = document.load_object(raw, subject, limit_bytes=document.MANIFEST_LIMIT_BYTES)
     if "layers" in value or "config" in value:
         raise InvalidInput(f"cannot read {subject}: it is an index and a manifest at once")
     index = convert(value, Index, subject)

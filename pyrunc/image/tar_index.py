@@ -32,6 +32,8 @@ BLOCK = 512
 MEMBERS_LIMIT = 20_000
 _HEADERS_LIMIT_BYTES = 1 << 20
 _HEADERS_IN_A_ROW = 64
+# Security: all names are kept in memory; those of layers and documents are short.
+_NAME_LIMIT = 4096
 _OCTAL = frozenset(b"01234567")
 
 
@@ -88,11 +90,13 @@ def _next_entry(stream: Stream, subject: str) -> Entry | None:
                 key = "path" if kind == "L" else "linkpath"
                 override.setdefault(key, _text(content.rstrip(b"\0")))
             continue
-        return _entry(block, kind, size, override, stream)
+        return _entry(block, kind, size, override, stream, subject)
     raise _refusal(subject, stream, "too many extended headers in a row")
 
 
-def _entry(block: bytes, kind: str, size: int, override: dict[str, str], stream: Stream) -> Entry:
+def _entry(
+    block: bytes, kind: str, size: int, override: dict[str, str], stream: Stream, subject: str
+) -> Entry:
     name = override.get("path")
     if name is None:
         name = _text(block[:100].split(b"\0", 1)[0])
@@ -100,11 +104,14 @@ def _entry(block: bytes, kind: str, size: int, override: dict[str, str], stream:
         if block[257:263] == b"ustar\0" and prefix:
             name = f"{_text(prefix)}/{name}"
     kind = "0" if kind in "\0007" else kind
+    link = override.get("linkpath", _text(block[157:257].split(b"\0", 1)[0]))
+    if len(name) > _NAME_LIMIT or len(link) > _NAME_LIMIT:
+        _refuse(subject, stream, "a name is too long")
     return Entry(
         name=name,
         kind=kind,
         size=size if kind == "0" else 0,
-        link=override.get("linkpath", _text(block[157:257].split(b"\0", 1)[0])),
+        link=link,
         offset=stream.tell(),
     )
 

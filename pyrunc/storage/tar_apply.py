@@ -38,6 +38,8 @@ UNPACKER = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/libex
 _CHUNK_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 20
 _PACKET_BYTES = 1 << 18
+# Security: a name of 60 KB may stand for two thousand directories, each with a name that long.
+_REPORT_BYTES = 128 << 20
 _RATIO_LIMIT = 250
 _RATIO_FREE_BYTES = 4 << 30
 
@@ -343,6 +345,7 @@ class _Child:
         device = os.stat(self._holder).st_dev
         implied: list[bytes] = []
         links: list[tuple[bytes, bytes]] = []
+        size = 0
         while True:
             packet, fds, _, _ = socket.recv_fds(self._report, _PACKET_BYTES, 1)
             try:
@@ -352,6 +355,13 @@ class _Child:
                 for fd in fds:
                     os.close(fd)
             kind, body = packet[:1], packet[1:]
+            size += len(body)
+            if size > _REPORT_BYTES:
+                raise UnsafeArchive(
+                    f"cannot unpack {self._subject}: {_FAILURES[27]}",
+                    entry="",
+                    subject=self._subject,
+                )
             if kind == b"D":
                 implied.append(body)
             elif kind == b"H":

@@ -114,6 +114,15 @@ PATHS = [
         "a path beyond PATH_MAX",
         pax({"path": b"/".join([b"d" * 200] * 60) + b"/f"}) + file(b"a"),
     ),
+    refuse(
+        "180 MB of paths of directories",
+        b"".join(
+            pax({"path": b"%d/" % n + b"d" * 30 + b"/" + b"/".join([b"d" * 30] * 1900) + b"/f"})
+            + file(b"a")
+            for n in range(3)
+        ),
+        words="memory",
+    ),
     refuse("65 KiB of path", pax({"path": b"d/" * 33_000 + b"f"}) + file(b"a"), words="too long"),
     inside(
         "not UTF-8",

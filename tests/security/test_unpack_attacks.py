@@ -289,11 +289,12 @@ def _archive_of(parts: bytes) -> bytes:
         file("layer.tar", LAYER) + raw_tar.header("x", size=10**9),
         raw_tar.header("layer.tar", size=len(LAYER), checksum=b"000000\0 ") + raw_tar.padded(LAYER),
         raw_tar.pax({"x": b"y"}) * 1000 + file("layer.tar", LAYER),
+        file("layer.tar", LAYER) + raw_tar.pax({"path": b"x" * 100_000}) + file("x"),
         raw_tar.pax(b"999999 path=x\n") + file("layer.tar", LAYER),
         raw_tar.header("layer.tar", size=raw_tar.base256(1 << 62, 12)),
     ],
     ids=["link", "climb", "loop", "hard link", "fifo", "device", "twice", "cut off", "checksum",
-         "headers", "pax", "size"],
+         "headers", "long name", "pax", "size"],
 )  # fmt: skip
 @pytest.mark.parametrize("way", ["file", "stdin", "gzip"])
 def test_archive_of_hostile_members_is_refused(
@@ -348,6 +349,7 @@ LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "schemaVersion": 2,
         "manifests": [d | {"mediaType": "application/vnd.oci.image.index.v1+json"}],
     },
+    "5 MB of entries": lambda d: {"schemaVersion": 2, "manifests": [d] * 20_000},
     "5000 entries of nothing": lambda d: {
         "schemaVersion": 2,
         "manifests": [{"mediaType": "x/y", "digest": "sha256:" + "1" * 64, "size": 1}] * 5000,
