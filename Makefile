@@ -11,7 +11,7 @@ PREFIX  ?= /opt/pyrunc
 C_SOURCES := $(wildcard csrc/*.c csrc/*.h csrc/*.py csrc/CMakeLists.txt csrc/*.cmake)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration test-engines vm-test conformance fuzz bench stress golden size quirks \
+.PHONY: help demo test check integration test-engines vm-test vm-whole conformance fuzz bench stress golden size quirks \
         clauses build install clean packages-build packages-test packages-bench \
         packages-conformance packages-engines
 
@@ -30,6 +30,9 @@ check: build ## format, lint, types and unit tests (no root)
 
 integration: packages-test build ## what needs root and a kernel
 	$(PYTEST) tests/integration $(ARGS)
+
+vm-whole: packages-vm build ## all of tests/integration and tests/security in that machine, two hours (as root)
+	VENV=$(VENV) vagrant/qemu whole
 
 vm-test: packages-vm build ## what needs systemd, cgroup v2 alone and a reset, in an emulated machine (as root)
 	VENV=$(VENV) vagrant/qemu test $(ARGS)
