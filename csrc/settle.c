@@ -24,22 +24,34 @@ static int remove_workspace(const char *path)
     return rmdir(path);
 }
 
+/* The error is told once: without a mark the next sync would succeed. Where there is no room for a
+ * new link, the old one is the mark. */
+static int mark_failed(int error)
+{
+    char number[NUMBER];
+    snprintf(number, sizeof number, "%d", error);
+    if (symlinkat(number, WORKSPACE, "failed") == 0)
+        return 0;
+    return renameat(WORKSPACE, "boot", WORKSPACE, "failed");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
         fputs("usage: pyrunc-settle WORKSPACE\n", stderr);
         return 2;
     }
+    /* Before the caller returns: no Ctrl-C meant for what comes after it may end this, and nobody's
+     * directory is kept from being unmounted. */
+    setsid();
+    if (chdir("/") < 0)
+        return 1;
     /* Who waits for the child waits no longer; if there can't be one, the caller waits for the
      * sync. */
     if (fork() > 0)
         return 0;
-    setsid();
     prctl(PR_SET_NAME, "pyrunc:settle");
-    if (syncfs(WORKSPACE) < 0) {
-        char number[NUMBER];
-        snprintf(number, sizeof number, "%d", errno);
-        return symlinkat(number, WORKSPACE, "failed") < 0;
-    }
+    if (syncfs(WORKSPACE) < 0)
+        return mark_failed(errno) < 0;
     return remove_workspace(argv[1]) < 0;
 }

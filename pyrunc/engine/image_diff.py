@@ -7,6 +7,7 @@ import os
 from ..storage import images, overlay
 from ..storage.lease import store_lock
 from ..storage.tree_compare import compare_trees
+from ..storage.unsettled import settle_if_needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def image_diff(paths: Paths, old: str, new: str) -> list[Change]:
 
     Raises: NotFound, InvalidInput, KernelError.
     """
+    settle_if_needed(paths)  # may want that lock for itself
     with store_lock(paths, exclusive=False):
         fds = [_mount(paths, word) for word in (old, new)]
         try:

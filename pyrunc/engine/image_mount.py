@@ -13,6 +13,7 @@ from ..kernel import mountinfo, syscalls
 from ..storage import images, overlay
 from ..storage.atomic import make_directory
 from ..storage.lease import store_lock
+from ..storage.unsettled import settle_if_needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def mount_image(paths: Paths, word: str) -> str:
 
     Raises: NotFound, InvalidInput; KernelError when the mount fails.
     """
+    settle_if_needed(paths)  # may want that lock for itself
     # Nobody removes the image between the look and the mount.
     with store_lock(paths, exclusive=False):
         image = images.resolve(paths, word)

@@ -20,7 +20,8 @@ from .layer_names import all_names
 from .lease import Kept, leased, read_kept, store_lock
 from .locks import try_lock
 from .reserve import keep
-from .workspace import BOOT, INTENT, SETTLING, Workspace, is_workspace_name
+from .unsettled import is_of_another_boot, settle_if_needed
+from .workspace import BOOT, FAILED, INTENT, SETTLING, Workspace, is_workspace_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,13 +119,16 @@ def roots(paths: Paths, besides: str = "") -> Kept:
     return kept
 
 
-def sweep(paths: Paths) -> list[str]:
+def sweep(paths: Paths, *, another_boot: bool = False) -> list[str]:
     """Remove the workspaces of dead commands, and what they had moved into the store for nothing.
 
-    Costs one listing of an empty directory when there is nothing to do.
+    Costs one listing of an empty directory when there is nothing to do.  What has to be verified
+    after a crash waits for who holds the lock for that (storage/settle): `another_boot` is his.
     Returns: what was removed.
     """
     keep(paths)
+    if not another_boot:
+        settle_if_needed(paths)
     try:
         names = [name for name in os.listdir(paths.temporary()) if is_workspace_name(name)]
     except FileNotFoundError:
@@ -136,7 +140,12 @@ def sweep(paths: Paths) -> list[str]:
     try:
         # A command that is just making its workspace holds this one; then the next sweep comes.
         if try_lock(parent_fd):
-            dead = [found for name in names if (found := _seize(paths, name))]
+            dead = [
+                found
+                for name in names
+                if another_boot or not is_of_another_boot(f"{paths.temporary()}/{name}")
+                if (found := _seize(paths, name))
+            ]
     finally:
         os.close(parent_fd)
     removed = []
@@ -199,7 +208,7 @@ def _undo(paths: Paths, path: str, fd: int) -> bool:
     if not (read_kept(f"{path}/{INTENT}", intent) or read_kept(f"{path}/{SETTLING}", intent)):
         return True
     try:
-        if os.path.lexists(f"{path}/{BOOT}"):
+        if os.path.lexists(f"{path}/{BOOT}") or os.path.lexists(f"{path}/{FAILED}"):
             from .settle import verify_if_needed
 
             if not verify_if_needed(paths, path, intent):

@@ -9,18 +9,29 @@ with their tars, and takes an image away that is not all there (decision 14).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 
-from ..errors import InvalidInput, KernelError, PyruncError, errno_reason
+from ..errors import (
+    IntegrityError,
+    Interrupted,
+    InvalidInput,
+    KernelError,
+    LockTimeout,
+    NotFound,
+    PyruncError,
+    UnsafeArchive,
+    errno_reason,
+)
 from ..kernel import spawn, syscalls
 from . import collect, content, images
 from .atomic import remove_tree
 from .layers import read_stored
 from .lease import Kept
 from .locks import locked
-from .unsettled import is_of_another_boot
+from .unsettled import is_of_another_boot, workspaces
 from .verify_layers import mend_image
 from .workspace import BOOT, FAILED, INTENT, SETTLING
 
@@ -31,6 +42,9 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 SETTLER = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/libexec/pyrunc-settle"
+
+# The roots at which this process has looked.
+_seen: set[str] = set()
 
 
 def hand_over(workspace: Workspace) -> None:
@@ -47,10 +61,19 @@ def hand_over(workspace: Workspace) -> None:
     try:
         process = spawn.start([SETTLER, workspace.path], {3: workspace.lock_fd}, environment={})
     except KernelError:  # too many processes
-        syscalls.syncfs(workspace.lock_fd)
+        _sync(workspace)
         remove_tree(workspace.path)
     else:
         process.wait()  # it goes on in a child of its own
+
+
+def _sync(workspace: Workspace) -> None:
+    try:
+        syscalls.syncfs(workspace.lock_fd)
+    except OSError as error:
+        # Nobody is told again: a second sync would succeed.
+        os.symlink(str(error.errno or errno.EIO), f"{workspace.path}/{FAILED}")
+        raise
 
 
 def settle_after_crash(paths: Paths) -> None:
@@ -58,8 +81,12 @@ def settle_after_crash(paths: Paths) -> None:
 
     Raises: LockTimeout; OSError.
     """
+    if paths.root in _seen:  # what could not be verified is the next command's
+        return
     with locked(f"{paths.locks()}/settle"):
-        collect.sweep(paths)
+        if any(map(is_of_another_boot, workspaces(paths))):  # nobody did it meanwhile
+            collect.sweep(paths, another_boot=True)
+    _seen.add(paths.root)
 
 
 def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
@@ -73,9 +100,22 @@ def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
     if os.path.islink(failed):
         # Kernel: an error of writing back is told once, and the pages then count as written; so
         # what is read now proves nothing.
-        reason = errno_reason(int(os.readlink(failed)))
+        number = os.readlink(failed)  # pyrunc-settle could not always write one
+        reason = errno_reason(int(number) if number.isdigit() else errno.EIO)
         _forget(paths, _standing_on(paths, intent), f"it could not be written to disk: {reason}")
-    return not is_of_another_boot(path) or _verify(paths, intent)
+    if not is_of_another_boot(path):
+        return True
+    try:
+        return _verify(paths, intent)
+    except Interrupted:
+        raise
+    except (OSError, PyruncError) as error:
+        logging.getLogger("pyrunc").warning(
+            "what was loaded just before the machine stopped may be damaged, it could not be"
+            " verified: %s",
+            error,
+        )
+        return False
 
 
 def _verify(paths: Paths, intent: Kept) -> bool:
@@ -93,12 +133,13 @@ def _verify(paths: Paths, intent: Kept) -> bool:
         try:
             _check_blobs(paths, image)
             mend_image(paths, image)
-        except KernelError as error:  # a full disk, say
-            is_certain = False
-            _warn("image %s may be damaged, it could not be verified: %s", image, error)
-        except (FileNotFoundError, PyruncError):
-            lost.append(image)
-            continue
+        except (FileNotFoundError, NotFound, InvalidInput, IntegrityError) as error:
+            if not isinstance(error, UnsafeArchive):  # that is no damage: it was loaded once
+                lost.append(image)
+                continue
+            is_certain = _doubt(image, error)
+        except (KernelError, LockTimeout, OSError) as error:  # a full disk, say
+            is_certain = _doubt(image, error)
         kept |= set(image.layers)
     _forget(paths, lost, "the machine stopped before all of it was on disk")
     for name in intent.layers - kept:
@@ -126,6 +167,11 @@ def _forget(paths: Paths, lost: list[ImageRecord], why: str) -> None:
     for image in lost:
         images.remove(paths, image.id, image.names, forget=True)
         _warn("image %s is gone: %s", image, why)
+
+
+def _doubt(image: ImageRecord, error: Exception) -> bool:
+    _warn("image %s may be damaged, it could not be verified: %s", image, error)
+    return False
 
 
 def _warn(words: str, image: ImageRecord, why: object) -> None:

@@ -5,9 +5,10 @@ Each layer is unpacked once more, by the same confined program, and both trees a
 
 from __future__ import annotations
 
+import errno
 import os
 
-from ..errors import IntegrityError, PyruncError
+from ..errors import IntegrityError, KernelError, PyruncError
 from ..oci import document
 from . import containers, content, images
 from .damage import Damage
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 _SHOWN = 5
+_LEFT = "left: a container uses it"
 
 
 def verify_layers(paths: Paths, *, mend: bool = False) -> list[Damage]:
@@ -53,11 +55,16 @@ def verify_layers(paths: Paths, *, mend: bool = False) -> list[Damage]:
 def mend_image(paths: Paths, image: ImageRecord) -> list[Damage]:
     """Put right what of an image's layers is not what their tar says; returns what that was.
 
-    For the first look in a boot, when no container can be using them.
+    For the first look in a boot, when no container is using them but by a look that failed.
     Raises: FileNotFoundError, IntegrityError for a blob that is missing or damaged; PyruncError.
     """
     with Workspace(paths) as workspace:
-        return _image(paths, workspace, image, set(), mend=True, is_idle=True)
+        found = _image(paths, workspace, image, set(), mend=True, is_boot=True)
+    for one in found:
+        if one.mend == _LEFT:
+            why = f"layer {one.subject} is damaged, and a container runs on it"
+            raise KernelError("mend", errno=errno.EBUSY, subject=image.id, why=why)
+    return found
 
 
 def _is_known_otherwise(paths: Paths, image: ImageRecord, error: Exception) -> bool:
@@ -73,7 +80,7 @@ def _image(
     done: set[str],
     *,
     mend: bool,
-    is_idle: bool = False,
+    is_boot: bool = False,
 ) -> list[Damage]:
     found: list[Damage] = []
     with Incoming(paths, workspace, Limits(), is_afresh=True) as incoming:
@@ -85,7 +92,7 @@ def _image(
             problems = _compare(paths, incoming, stored)
             if problems:
                 mended = mend and _exchange(
-                    paths, workspace, incoming, stored.name, is_idle=is_idle
+                    paths, workspace, incoming, stored.name, is_boot=is_boot
                 )
                 found.append(_damage(stored.name, problems, mended=mended, mend=mend))
     return found
@@ -111,27 +118,29 @@ def _compare(paths: Paths, incoming: Incoming, fresh: Stored) -> list[str]:
 
 
 def _damage(name: str, problems: list[str], *, mended: bool, mend: bool) -> Damage:
-    words = "unpacked again" if mended or not mend else "left: a container uses it"
+    words = "unpacked again" if mended or not mend else _LEFT
     return Damage(kind="layer", subject=name, problem="; ".join(problems), mend=words)
 
 
 def _exchange(
-    paths: Paths, workspace: Workspace, incoming: Incoming, name: str, *, is_idle: bool
+    paths: Paths, workspace: Workspace, incoming: Incoming, name: str, *, is_boot: bool
 ) -> bool:
     """Put the fresh tree there, unless somebody sees the old one; tells whether it was done."""
     with store_lock(paths, exclusive=True):
-        if not is_idle and _is_in_use(paths, name):
+        if _is_in_use(paths, name, is_boot=is_boot):
             return False
         incoming.replace_tree(name, f"{workspace.path}/old-{name}")
     return True
 
 
-def _is_in_use(paths: Paths, name: str) -> bool:
+def _is_in_use(paths: Paths, name: str, *, is_boot: bool) -> bool:
+    # Of a container that does not run, who is just starting it waits for the look of this boot.
+    idle = {containers.EXITED} | ({containers.CREATED, containers.DEAD} if is_boot else set())
     if os.path.exists(paths.database()):
         connection = open_database(paths)
         for row in containers.rows(connection):
             uses = name in row.document.get("layers", (name,))
-            if uses and containers.status(paths, row) != containers.EXITED:
+            if uses and containers.status(paths, row) not in idle:
                 return True
     return os.path.isdir(paths.run_images()) and bool(os.listdir(paths.run_images()))
 

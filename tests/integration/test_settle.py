@@ -6,6 +6,7 @@ a power cut leaves.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -45,10 +46,11 @@ NOT_SYNCED = "retval=0:signal=STOP"
 SYNCED = "signal=STOP"
 
 
-def load_with(engine: Engine, archive: Path, inject: str) -> None:
+def load_with(engine: Engine, archive: Path, inject: str, *more: str) -> None:
     """Load, and return when the command does; `inject` is what happens to the sync after it."""
-    strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs"]
-    argv = [*strace, "-e", f"inject=syncfs:{inject}", *engine.argv("load", "-q", "-i", archive)]
+    strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs,symlinkat"]
+    injected = [word for one in (f"syncfs:{inject}", *more) for word in ("-e", f"inject={one}")]
+    argv = [*strace, *injected, *engine.argv("load", "-q", "-i", archive)]
     output = engine.directory / "output"
     with output.open("wb") as file:
         code = subprocess.run(argv, stdout=file, stderr=file, env=engine.environment).returncode
@@ -105,6 +107,19 @@ def test_image_is_there_before_its_sync_ends(pyrunc: Engine, archive: Path) -> N
     assert pyrunc("system", "check").stdout == ""
 
 
+def test_who_syncs_keeps_no_directory_and_no_terminal(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, NOT_SYNCED)
+
+    ((pid, _),) = settlers(pyrunc)
+    place = Path(f"/proc/{pid}")
+    assert (place / "cwd").readlink() == Path("/")
+    assert os.getsid(pid) != os.getsid(0)
+    fds = {fd.name: str(fd.readlink()) for fd in (place / "fd").iterdir()}
+    (workspace,) = workspaces(pyrunc)
+    assert fds == dict.fromkeys("012", "/dev/null") | {"3": str(workspace)}
+    release(pyrunc)
+
+
 def test_image_can_be_removed_before_its_sync_ends(pyrunc: Engine, archive: Path) -> None:
     load_with(pyrunc, archive, NOT_SYNCED)
     assert workspaces(pyrunc)
@@ -141,6 +156,16 @@ def test_sync_that_fails_takes_the_image_away_and_says_so(pyrunc: Engine, archiv
     assert pyrunc("system", "check").stdout == ""
 
 
+def test_sync_that_fails_is_not_forgotten_on_a_full_disk(pyrunc: Engine, archive: Path) -> None:
+    load_with(pyrunc, archive, "error=ENOSPC", "symlinkat:error=ENOSPC")
+    await_settled(pyrunc.root)
+
+    told = pyrunc("ps", "-q", check=True).stderr
+
+    assert f"{GONE}: it could not be written to disk: input/output error" in told
+    assert workspaces(pyrunc) == []
+
+
 # -- after a power cut -------------------------------------------------------------------------
 
 
@@ -172,12 +197,19 @@ class Machine:
 
     def __call__(self, *words: str | Path) -> Completed:
         """Run a command in the boot after the power cut."""
+        running = self.start(*words)
+        stdout, stderr = running.communicate(timeout=60)
+        return subprocess.CompletedProcess(running.args, running.returncode, stdout, stderr)
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """As a call, and return at once."""
         script = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
         argv = ["unshare", "--mount", "sh", "-c", script, self._directory / "boot", command()]
-        return subprocess.run(
+        return subprocess.Popen(
             [*map(str, argv), *map(str, words)],
             env=self.engine.environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -263,3 +295,77 @@ def test_container_made_before_the_power_cut_starts_on_verified_layers(
 
     (mended,) = machine.engine.root.glob("layers/*/tree/d/7")
     assert mended.stat().st_size == 50_000
+
+
+def test_first_command_may_be_one_that_keeps_collections_off(
+    machine: Machine, archive: Path
+) -> None:
+    load_with(machine.engine, archive, SYNCED)
+    machine.power_cut()
+    (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
+    os.truncate(damaged, 0)
+
+    done = machine("image", "diff", "big:1", "big:1")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine("system", "check").stdout == ""
+
+
+def test_load_waits_for_who_verifies(machine: Machine, archive: Path) -> None:
+    load_with(machine.engine, archive, SYNCED)
+    machine.power_cut()
+    lock = machine.engine.root / "locks/settle"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        loading = machine.start("load", "-q", "-i", archive)
+        while not any(fd == lock for fd in open_files(loading.pid)):
+            assert loading.poll() is None, "it verified beside another one"
+            time.sleep(0.002)
+        assert workspaces(machine.engine)
+    output, _ = loading.communicate(timeout=60)
+    assert (loading.returncode, output) == (0, "Loaded image: big:1\n")
+    assert machine("system", "check").stdout == ""
+
+
+def open_files(pid: int) -> list[Path]:
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(fd.readlink())
+    return found
+
+
+def test_image_that_cannot_be_verified_stays_and_is_told_of(
+    machine: Machine, archive: Path
+) -> None:
+    load_with(machine.engine, archive, SYNCED)
+    machine.power_cut()
+    filler = machine.engine.root / "filler"
+    with filler.open("wb") as file, suppress(OSError):
+        while True:
+            file.write(bytes(1 << 20))
+
+    first = machine("image", "inspect", "--format", "{{.Os}}", "big:1")
+    assert (first.returncode, first.stdout) == (0, "linux\n")
+    assert "could not be verified" in first.stderr
+    assert "gone" not in first.stderr
+
+    filler.unlink()
+    second = machine("image", "inspect", "--format", "{{.Os}}", "big:1")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert workspaces(machine.engine) == []
+
+
+def test_other_damage_does_not_hide_what_is_not_verified(machine: Machine, archive: Path) -> None:
+    load_with(machine.engine, archive, SYNCED)
+    machine.power_cut()
+    (hot,) = machine.engine.root.glob("images/*.json")
+    kept = hot.read_bytes()
+    hot.write_bytes(b"{")
+
+    assert "could not be verified" in machine("image", "inspect", "big:1").stderr
+    assert workspaces(machine.engine)
+
+    hot.write_bytes(kept)
+    assert machine("image", "inspect", "big:1").stderr == ""
+    assert workspaces(machine.engine) == []
