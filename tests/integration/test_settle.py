@@ -369,3 +369,24 @@ def test_other_damage_does_not_hide_what_is_not_verified(machine: Machine, archi
     hot.write_bytes(kept)
     assert machine("image", "inspect", "big:1").stderr == ""
     assert workspaces(machine.engine) == []
+
+
+def test_damaged_tree_is_not_exchanged_under_who_looks_at_it(
+    machine: Machine, archive: Path
+) -> None:
+    load_with(machine.engine, archive, SYNCED)
+    machine.power_cut()
+    (damaged,) = machine.engine.root.glob("layers/*/tree/d/7")
+    os.truncate(damaged, 0)
+    mounted = machine.engine.runroot / "images/some"  # after a look that failed
+    mounted.mkdir(parents=True)
+
+    told = machine("image", "inspect", "big:1")
+    assert "could not be verified" in told.stderr
+    assert "a container runs on it" in told.stderr
+    assert (told.returncode, damaged.stat().st_size) == (0, 0)
+
+    mounted.rmdir()
+    assert machine("image", "inspect", "big:1").stderr == ""
+    assert damaged.stat().st_size == 50_000
+    assert machine("system", "check").stdout == ""
