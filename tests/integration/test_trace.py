@@ -172,6 +172,8 @@ def check(calls: list[Call], steps: list[TracedStep]) -> list[str]:
     for index, step in enumerate(steps):
         if not used[index]:
             problems.append(f"step {step.name} made no call")
+        elif step.errno == errno.ETIME and step.name.startswith("await-link"):
+            pass  # no call's: its patience was over, which strace and emulation may bring about
         elif step.errno and step.errno not in [call.errno for call in used[index]]:
             problems.append(f"step {step.name} says {step.errno}, no call does")
     return problems
