@@ -42,7 +42,8 @@ def history(call: Call) -> int:
         return 0
     human = bool(call.flags.get("human", True))
     rows = [_row(line, full=full, human=human) for line in lines]
-    listing.print_rows(rows, _HEADERS, _COLUMNS, call.text("format"))
+    columns = _COLUMNS if human else ("ID", "CreatedAt", *_COLUMNS[2:])
+    listing.print_rows(rows, _HEADERS, columns, call.text("format"))
     return 0
 
 

@@ -31,13 +31,13 @@ def inspect(call: Call) -> int:
     access = _access(call)
     found = look(call.engine().paths, access, word, within[0] if within else "")
     if not call.is_on("verbose"):
-        output.text(document.dump(found.document, indent="\t").decode())
+        output.text(document.dump(found.document, indent=3).decode())
         return 0
     if "manifests" not in found.document:
         value: Value = _verbose(found, {})
     else:
         value = [_verbose(one, entry.get("platform", {})) for entry, one in members(access, found)]
-    output.text(document.dump(value, indent="\t").decode())
+    output.text(document.dump(value, indent=3).decode())
     return 0
 
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 from contextlib import suppress
 
-from ..errors import AlreadyExists, InvalidInput, NotFound
+from ..errors import AlreadyExists, InvalidInput, NotFound, RegistryError
 from ..image.endpoints import PUSH
 from ..image.registry import Repository
 from ..image.upload import Uploader
@@ -206,7 +206,14 @@ def remove(paths: Paths, name: str) -> None:
 
 def _fetch(access: Access, reference: Reference) -> Found:
     repository = Repository(access, reference)
-    fetched = repository.manifest(reference.digest or reference.tag)
+    try:
+        fetched = repository.manifest(reference.digest or reference.tag)
+    except RegistryError as error:
+        if error.status != 404:
+            raise
+        name = reference.familiar()
+        # docker's words, which scripts look for
+        raise NotFound(f"no such manifest: {name}", kind="manifest", name=name) from error
     subject = f"manifest for {reference.familiar()}"
     value = document.load_object(fetched.raw, subject, limit_bytes=document.MANIFEST_LIMIT_BYTES)
     return Found(

@@ -206,7 +206,7 @@ def _to_file(path: str, saved: list[SavedImage], with_docker: bool) -> None:
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
         if os.path.isdir(path):
             raise InvalidInput(
-                f"invalid output path: {path!r} is a directory",
+                f"failed to save image: invalid output path: {path!r} is a directory",
                 where="--output",
                 hint="for an OCI layout: -o oci:DIRECTORY",
             )
@@ -219,7 +219,8 @@ def _to_file(path: str, saved: list[SavedImage], with_docker: bool) -> None:
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise InvalidInput(
-            f'invalid output path: directory "{directory}" does not exist', where="--output"
+            f'failed to save image: invalid output path: directory "{directory}" does not exist',
+            where="--output",
         )
     temporary = f"{path}.{os.urandom(4).hex()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

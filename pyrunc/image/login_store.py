@@ -38,7 +38,9 @@ def stored(domain: str, environment: Mapping[str, str]) -> Credential:
 
 
 def store(domain: str, who: Credential, environment: Mapping[str, str]) -> str:
-    """Keep a login; returns the file that holds the password in clear text, "" for a helper's.
+    """Keep a login; returns the file that the password was written to in clear text.
+
+    That is "" for a helper's, and for a login that was there already.
 
     Raises: InvalidInput for a file that is no config.json; KernelError, PyruncError.
     """
@@ -62,6 +64,8 @@ def store(domain: str, who: Credential, environment: Mapping[str, str]) -> str:
     entry = {"auth": base64.b64encode(pair.encode()).decode()}
     if who.identity_token:
         entry["identitytoken"] = who.identity_token
+    if auths.get(key) == entry:
+        return ""
     auths[key] = entry
     _write(path, config)
     return path
