@@ -15,6 +15,8 @@ A script is a TOML file of steps.  A step types one command line, and says what 
     save = "id"                    keep stdout, without its newline
     until = true                   again and again, until it is as it must be
     differs = "why"                docker 20.10 does not the same: neither has it to be as above
+    differs_20 = "why"             with its client of 20.10 it does not, with that of 28 it does
+    differs_28 = "why"             the other way round
 
 Some names are known from the start (tests/tutorials/stage.py), and stand for themselves in what is
 said, too: <registry>, <files> …
@@ -43,7 +45,7 @@ _PATIENCE_SECONDS = 20 * SLOWNESS
 _PROMPT = "# "
 _FIELDS = {
     "row", "type", "input", "from", "keys", "prompt", "code", "stdout", "stderr", "any_order",
-    "save", "until", "differs",
+    "save", "until", "differs", "differs_20", "differs_28",
 }  # fmt: skip
 
 Step = dict[str, Any]
@@ -221,14 +223,17 @@ _SAME = (
     (r"\b(\d+\.){3}\d+\b", "ADDRESS"),
     (r"\b[a-z]+_[a-z]+\b(?=\n)", "NAME"),
     (r"(?m)^(docker|pyrunc): ", ""),
-    (r"(?m)^(Error response from daemon|Error): ", ""),
+    (r"(?m)^(Error response from daemon|Error|ERROR): ", ""),
     (r"(?m)^hint: .*\n", ""),
+    (r"(?m)^Usage: .*\n\n.*", ""),
     (r"(?m)^(Usage: |Run '|See ').*\n?", ""),
     (r"\bdocker\b", "pyrunc"),
     # docker's client of 28 says some things in other words than that of 20.10
-    (r""""(pyrunc [a-z ]+)" requires""", r"'\1' requires"),
+    (r""""(pyrunc [a-z ]+)" (requires|accepts)""", r"'\1' \2"),
     (r"requires exactly", "requires"),
     (r"repository name \(.*\) must", "repository name must"),
+    # of states that follow each other at once, docker shows the last
+    (r"(?m)^(id|ID): (Verifying Checksum|Download complete)\n", ""),
     (r"(?m)\.$", ""),
     (r" {2,}", "  "),
     (r"\n{2,}", "\n"),
@@ -240,6 +245,12 @@ def normal(text: str) -> str:
     for pattern, replacement in _SAME:
         text = re.sub(pattern, replacement, text)
     return text.strip().lower()
+
+
+def reason(step: Step, client: str) -> str:
+    """Return why docker with that client does not the same; nothing if it has to."""
+    known = step.get("differs") or step.get(f"differs_{client}", "")
+    return str(known)
 
 
 def differs(step: Step, docker: Said, ours: Said) -> bool:

@@ -131,7 +131,7 @@ def _fill(data: Path) -> None:
         put_image(data, "many", "", [BASE], architecture) for architecture in ("amd64", "arm64")
     ]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-    _put_manifest(data, "many", "1", json.dumps(index).encode(), INDEX)
+    _put_manifest(data, "many", "1", _indented(index), INDEX)
     # One flipped bit: in the middle of the data, and where gzip keeps a time that nobody reads.
     for tag, letter, place in (("1", b"!", 100), ("2", b"?", 4)):
         layer = APP[:512] + APP[512:].replace(b"9", letter)
@@ -159,8 +159,13 @@ def put_image(
             _put_blob(data, name, blob, f"{TYPE}image.rootfs.diff.tar.gzip") for blob in packed
         ],
     }
-    entry = _put_manifest(data, name, tag, json.dumps(manifest).encode(), MANIFEST)
+    entry = _put_manifest(data, name, tag, _indented(manifest), MANIFEST)
     return entry | {"platform": {"architecture": architecture, "os": "linux"}}
+
+
+def _indented(document: dict[str, Any]) -> bytes:
+    """Write it as docker does: `docker manifest` of 20.10 pushes others with another digest."""
+    return json.dumps(document, indent=3).encode()
 
 
 def _put_blob(data: Path, name: str, blob: bytes, kind: str) -> dict[str, Any]:
