@@ -50,8 +50,9 @@ class Namespace:
         return done.stdout
 
     def reaches(self, address: str) -> bool:
-        """Tell whether a ping comes back."""
-        return self.run("busybox", "ping", "-c", "1", "-W", "1", address).returncode == 0
+        """Tell whether a ping comes back; a bridge may lose the first to a port that is new."""
+        ping = ("busybox", "ping", "-c", "1", "-W", "1", address)
+        return any(self.run(*ping).returncode == 0 for _ in range(3))
 
     def send(self, messages: NetworkMessages) -> None:
         """Do what the launcher does: make the cable from here, set up its other end inside."""

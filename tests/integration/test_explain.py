@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import SOURCE, Completed, Engine, command
+from tests.harness.store import await_settled
 
 NOBODY = 65534
 
@@ -114,6 +115,7 @@ def test_the_embedded_image_is_explained_and_not_loaded(pyrunc: Engine) -> None:
 
 
 def test_explain_touches_nothing(loaded: Engine) -> None:
+    await_settled(loaded.root)
     before = sorted(str(path) for path in loaded.directory.rglob("*"))
     for form in ("text", "json", "oci"):
         loaded("explain", "--format", form, "-m", "64m", "-it", "busybox", check=True)

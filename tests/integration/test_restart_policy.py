@@ -187,8 +187,8 @@ def test_what_can_not_be_started_again_says_why(loaded: Engine) -> None:
     source.rmdir()
     source.symlink_to(source)
 
-    until(lambda: status(loaded) == "exited")
-    assert "cannot start it again" in look(loaded, "{{.State.Error}}")
+    until(lambda: "cannot start it again" in look(loaded, "{{.State.Error}}"))
+    assert status(loaded) == "exited"
     assert "nothing is amiss" in loaded("system", "check", check=True).stderr
 
 

@@ -22,7 +22,7 @@ __all__ = ["box"]
 # the container's own: that its memory can be read shows that looking works.  The name may be that
 # of a moment ago, so what counts is what could only be found before execve: other memory than that
 # of busybox, which has nothing but a stack at first (without a name yet at the top of memory, here
-# amd64's), and nothing but the kernel's page in the end; a root or a directory that is not the
+# amd64's, of 47 bits or 56), and nothing but the kernel's page in the end; a root or a directory that is not the
 # container's; a descriptor above 2.
 LURK = r"""
 until [ -e /tmp/go ]; do sleep 0.05; done
@@ -35,7 +35,8 @@ while :; do
             line=busybox
             read -r line <$p/maps
             case $line in
-            "" | *busybox* | *stack* | *-7ffffffff000" "rw* | *vsyscall*) ;;
+            "" | *busybox* | *stack* | *vsyscall*) ;;
+            *-7ffffffff000" "rw* | *-fffffffffff000" "rw*) ;;
             *) echo $line >>/tmp/worked ;;
             esac
             true >>$p/exe && echo exe >>/tmp/worked
