@@ -22,8 +22,8 @@ __all__ = ["box"]
 # the container's own: that its memory can be read shows that looking works.  The name may be that
 # of a moment ago, so what counts is what could only be found before execve: other memory than that
 # of busybox, which has nothing but a stack at first (without a name yet at the top of memory, here
-# amd64's, of 47 bits or 56), and nothing but the kernel's page in the end; a root or a directory that is not the
-# container's; a descriptor above 2.
+# amd64's, of 47 bits or 56), and nothing but the kernel's page in the end; a root or a directory
+# that is not the container's; a descriptor above 2.
 LURK = r"""
 until [ -e /tmp/go ]; do sleep 0.05; done
 while :; do
