@@ -57,6 +57,7 @@ def test_login_asks_first_and_keeps_what_was_right(pyrunc: Engine, registry: Dou
         "https://docs.docker.com/go/credential-store/\n\n"
     )
     assert again.stdout.startswith("Authenticating with existing credentials... [Username: ada]\n")
+    assert "unencrypted" not in again.stderr  # it was kept already: nothing is written
     assert [one.returncode for one in (again, out, twice)] == [0, 0, 0]
     assert out.stdout == twice.stdout == f"Removing login credentials for {registry.host}\n"
     assert json.loads(config(pyrunc).read_text()) == {"auths": {}}
