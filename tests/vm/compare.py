@@ -26,10 +26,14 @@ class Expected(NamedTuple):
     kinds: dict[str, str]
 
 
-def read_expected(path: Path) -> Expected:
-    """Return what may not pass, and why."""
+def read_expected(path: Path, kernel: str = "") -> Expected:
+    """Return what may not pass, and why; `kernel` is what `uname -r` says in the machine."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Expected(table.get("tests", {}), table.get("kinds", {}))
+    tests = dict(table.get("tests", {}))
+    for version, of_kernel in table.get("kernel", {}).items():
+        if kernel.startswith(f"{version}."):
+            tests |= of_kernel
+    return Expected(tests, table.get("kinds", {}))
 
 
 def problems(inside: Outcomes, expected: Expected, outside: Outcomes) -> list[str]:
@@ -59,7 +63,8 @@ def summary(inside: Outcomes, expected: Expected) -> str:
 def main(words: list[str]) -> int:
     """Print what differs; return 1 if anything does, or if nothing ran."""
     inside = read(Path(words[0]))
-    expected = read_expected(Path(words[1]))
+    release = Path(words[0]).with_name("kernel")
+    expected = read_expected(Path(words[1]), release.read_text() if release.exists() else "")
     outside = read(Path(words[2])) if len(words) > 2 and Path(words[2]).exists() else {}
     found = problems(inside, expected, outside)
     for line in found:
