@@ -30,7 +30,9 @@ def bench(directory: Path, pyrunc: Engine, rounds: int) -> str:
     podman = Podman(directory / "start", directory / "r")
     try:
         for argv in (docker.argv("load", "-i", archive), podman.argv("load", "-i", archive)):
-            subprocess.run(argv, check=True, capture_output=True)
+            done = subprocess.run(argv, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise SystemExit(f"{argv[0]}: {done.stderr}")
         pyrunc("load", "-i", archive, check=True)
         contenders: dict[str, Contender] = {}
         for network in ("none", "bridge"):
