@@ -112,7 +112,7 @@ def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
     except (OSError, PyruncError) as error:
         logging.getLogger("pyrunc").warning(
             "what was loaded just before the machine stopped may be damaged, it could not be"
-            " verified: %s",
+            " verified: %s; `pyrunc system check` looks again",
             error,
         )
         return False
@@ -166,11 +166,12 @@ def _check_blobs(paths: Paths, image: ImageRecord) -> None:
 def _forget(paths: Paths, lost: list[ImageRecord], why: str) -> None:
     for image in lost:
         images.remove(paths, image.id, image.names, forget=True)
-        _warn("image %s is gone: %s", image, why)
+        _warn("image %s is gone: %s; load or pull it again", image, why)
 
 
 def _doubt(image: ImageRecord, error: Exception) -> bool:
-    _warn("image %s may be damaged, it could not be verified: %s", image, error)
+    words = "image %s may be damaged, it could not be verified: %s; the next command tries again"
+    _warn(words, image, error)
     return False
 
 
