@@ -47,17 +47,18 @@ class Workspace:
         self.is_published = False  # something of it is in the store, and not synced yet
 
     def __enter__(self) -> Self:
-        """Make the directory, locked from its first moment on."""
+        """Make the directory, locked from its first moment on; or nothing, whatever comes between.
+
+        Only what is raised in here can come before `__exit__` is sure to be called.
+        """
         make_directory(self._parent)
-        parent_fd = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # Keeps a sweep from seeing the directory before it is locked.
-            fcntl.flock(parent_fd, fcntl.LOCK_SH)
-            os.mkdir(self.path, 0o700)
-            self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
-        finally:
-            os.close(parent_fd)
+            self._make()
+        except BaseException:
+            remove_tree(self.path)
+            if self.lock_fd >= 0:
+                os.close(self.lock_fd)
+            raise
         return self
 
     def __exit__(
@@ -85,6 +86,17 @@ class Workspace:
             os.close(self.lock_fd)
             if error is not None:
                 sweep(self._paths)
+
+    def _make(self) -> None:
+        """Make the directory and lock it, unseen by a sweep until both are done."""
+        parent_fd = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(parent_fd, fcntl.LOCK_SH)
+            os.mkdir(self.path, 0o700)
+            self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
+        finally:
+            os.close(parent_fd)
 
     def subdirectory(self, name: str) -> str:
         """Make a directory in it."""
