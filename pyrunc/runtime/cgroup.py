@@ -45,17 +45,18 @@ class ContainerCgroups(Record):
 def container_cgroups(layout: CgroupLayout, cgroup_path: str) -> ContainerCgroups:
     """Return where a container's cgroups are, whether or not they exist.
 
-    An absolute path counts from each hierarchy's root, a relative one from our own cgroup in it.
+    An absolute path counts from each hierarchy's root, a relative one from our own cgroup in it; on
+    v2 from its parent, as with runc.
     Source: runtime-spec config-linux.md "Cgroups Path".
+    Kernel: a v2 cgroup that has processes, as ours has, can't hand controllers down.
     """
+    beside = layout.unified_own.rpartition("/")[0]
     return ContainerCgroups(
         v1=tuple(
             (h.controllers, h.mount_point + _resolve(cgroup_path, h.own))
             for h in layout.hierarchies
         ),
-        unified=layout.unified + _resolve(cgroup_path, layout.unified_own)
-        if layout.unified
-        else None,
+        unified=layout.unified + _resolve(cgroup_path, beside) if layout.unified else None,
     )
 
 

@@ -118,6 +118,14 @@ def test_relative_path_counts_from_our_own_cgroup() -> None:
     assert cgroups.directory("memory") == "/c/memory/own/below/me"
 
 
+@pytest.mark.parametrize(
+    ("own", "expected"), [("/", "/c/me"), ("/a", "/c/me"), ("/a.slice/b.scope", "/c/a.slice/me")]
+)
+def test_relative_path_counts_from_the_parent_on_v2(own: str, expected: str) -> None:
+    layout = CgroupLayout(unified="/c", unified_own=own, unified_controllers=ALL_V2)
+    assert container_cgroups(layout, "me").unified == expected
+
+
 def test_swap_limit_without_swap_accounting_is_refused() -> None:
     facts = HOSTS["v1"].replace(swap_accounting=False)
     cgroups = container_cgroups(facts.cgroup, "/x")
