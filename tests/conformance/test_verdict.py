@@ -71,6 +71,15 @@ def test_too_many_failures_are_a_complaint_however_well_explained() -> None:
     assert line.startswith(f"{MOST_FAILED + 1} programs fail")
 
 
+def test_what_a_program_is_blind_for_does_not_count() -> None:
+    names = [f"program{number}" for number in range(MOST_FAILED + 1)]
+    results = {name: {"pyrunc-oci": BAD} for name in names}
+    reasons = {(name, "pyrunc-oci"): Reason("why") for name in names[1:]}
+    reasons[names[0], "pyrunc-oci"] = Reason("why", is_blind=True)
+
+    assert complaints(results, exceptions(reasons), {}) == []
+
+
 def test_reason_for_a_program_that_is_not_there_is_a_complaint() -> None:
     reasons = {("fly", "runc"): Reason("why", False)}
 
