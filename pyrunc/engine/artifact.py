@@ -30,7 +30,7 @@ from ..image.referrers import (
 from ..image.registry import Repository
 from ..image.upload import Uploader
 from ..oci import document
-from ..oci.digest import sha256_hex
+from ..oci.digest import check_digest, digest_digits
 from ..oci.manifest import OCI_MANIFEST
 from ..oci.record import Record
 from ..oci.reference import parse_full, parse_reference
@@ -228,7 +228,7 @@ def _file_name(one: ArtifactDescriptor) -> str:
     Security: it comes from the registry, so it is one name in the directory that the user chose,
     and nothing else (R1).
     """
-    name = (one.annotations or {}).get(TITLE, "") or sha256_hex(one.digest)
+    name = (one.annotations or {}).get(TITLE, "") or digest_digits(one.digest)
     if "/" in name or name in (".", "..") or not name.isprintable() or len(name) > 255:
         raise InvalidInput(
             f"cannot pull a file called {name[:200]!r}: not a plain name", subject=name[:200]
@@ -237,11 +237,12 @@ def _file_name(one: ArtifactDescriptor) -> str:
 
 
 def _fetch(paths: Paths, repository: Repository, one: ArtifactDescriptor, target: str) -> None:
-    partial = f"{paths.temporary()}/partial/{sha256_hex(one.digest)}"
+    partial = f"{paths.temporary()}/partial/{digest_digits(one.digest)}"
     layer = RemoteLayer(repository, one.digest, one.size, partial=partial)
     fresh = f"{target}.{os.urandom(4).hex()}.part"
     try:
-        digest = hashlib.sha256()
+        algorithm, _ = check_digest(one.digest)
+        digest = hashlib.new(algorithm)
         reader = layer.open()
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(fd, "wb") as file:
@@ -249,7 +250,7 @@ def _fetch(paths: Paths, repository: Repository, one: ArtifactDescriptor, target
             while count := reader.readinto(buffer):
                 digest.update(buffer[:count])
                 file.write(buffer[:count])
-        _check(f"sha256:{digest.hexdigest()}", one.digest)
+        _check(f"{algorithm}:{digest.hexdigest()}", one.digest)
         os.replace(fresh, target)
     except BaseException:
         if os.path.exists(fresh):

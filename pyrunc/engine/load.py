@@ -166,10 +166,11 @@ def _documents(
 ) -> tuple[ImageRecord, dict[str, Any]]:
     """Stage config and manifest; return the hot form and the manifest's descriptor."""
     image_id = incoming.stage_blob(one.raw_config)
+    incoming.stage_blob(one.raw_config, one.config_digest or image_id)
     raw = one.raw_manifest or manifest_document(
         one.raw_config, image_id, incoming.blobs(one.layers)
     )
-    digest = incoming.stage_blob(raw)
+    digest = incoming.stage_blob(raw, one.manifest_digest or image_id)
     layers = tuple(stored.name for stored in effective(stack))
     size_bytes = sum(stored.content_bytes for stored in stack)
     record = make_record(one.config, image_id, layers, size_bytes).replace(names=one.names)
@@ -178,7 +179,7 @@ def _documents(
         "digest": digest,
         "size": len(raw),
     }
-    indexes = [incoming.stage_blob(raw_index) for raw_index in one.indexes]
+    indexes = [incoming.stage_blob(raw_index, name) for name, raw_index in one.indexes]
     if indexes:
         descriptor["annotations"] = {images.INDEX_DIGEST: indexes[0]}
     return record, descriptor

@@ -17,7 +17,7 @@ from ..image.access import Access
 from ..image.download import RemoteLayer
 from ..image.registry import Repository
 from ..image.remote_image import RemoteImage, resolve
-from ..oci.digest import sha256_hex
+from ..oci.digest import digest_digits
 from ..oci.image_config import make_record
 from ..oci.platform import Platform as OciPlatform
 from ..oci.platform import host_platform, normalise, parse_platform, rank
@@ -219,7 +219,7 @@ def _layers(
                 repository,
                 descriptor.digest,
                 descriptor.size,
-                partial=f"{_partials(paths)}/{sha256_hex(descriptor.digest)}",
+                partial=f"{_partials(paths)}/{digest_digits(descriptor.digest)}",
                 stored=content.blob_path(paths, descriptor.digest),
                 # Security: an image has us ask other servers for nothing else (CVE-2020-15157).
                 urls=tuple(descriptor.urls or ())[:_URLS] if descriptor.is_foreign() else (),
@@ -265,11 +265,16 @@ def _publish(
             )
         incoming.fetch([layers])
         stack = incoming.stack([layer.diff_id for layer in layers])
-        for raw in (image.raw_config, image.raw_manifest, *image.indexes):
-            incoming.stage_blob(raw)
+        image_id = incoming.stage_blob(image.raw_config)
+        for digest, raw in (
+            (image.config_digest, image.raw_config),
+            (image.manifest_digest, image.raw_manifest),
+            *image.indexes,
+        ):
+            incoming.stage_blob(raw, digest)
         lower = tuple(stored.name for stored in effective(stack))
         size_bytes = sum(stored.content_bytes for stored in stack)
-        record = make_record(image.config, image.config_digest, lower, size_bytes)
+        record = make_record(image.config, image_id, lower, size_bytes)
         reference = repository.reference
         names = (reference.full(), f"{reference.repository()}@{image.fetched.digest}")
         record = record.replace(names=tuple(dict.fromkeys(names)))

@@ -144,7 +144,7 @@ def _parts(
     try:
         image = pushable(paths, image)
     except FileNotFoundError as error:
-        digest = f"sha256:{os.path.basename(str(error.filename))}"
+        digest = ":".join(str(error.filename).split("/")[-2:])
         raise gone(reference.familiar(), digest) from error
     return index, [in_form(manifest_part(paths, image), options.form)]
 

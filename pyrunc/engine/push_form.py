@@ -15,6 +15,7 @@ from ..errors import IntegrityError, PyruncError
 from ..kernel import syscalls
 from ..oci import document
 from ..oci.compression import GZIP, PLAIN
+from ..oci.digest import check_digest
 from ..oci.manifest import OCI_LAYER, OCI_MANIFEST
 from ..storage import collect, content, images
 from ..storage.atomic import sync_directory
@@ -92,11 +93,15 @@ def _compressed(paths: Paths, workspace: Workspace, blob: Blob) -> tuple[Blob, s
     """Return the blob to push, and where it lies if it is new."""
     if blob.compression != PLAIN:
         return blob, ""
-    target = f"{workspace.path}/gzip-{blob.digest.removeprefix('sha256:')}"
+    algorithm, digits = check_digest(blob.digest)
+    target = f"{workspace.path}/gzip-{digits}"
     if os.path.exists(target):
         target = f"{target}-{os.urandom(4).hex()}"  # the same layer twice in one image
     path = content.blob_path(paths, blob.digest)
-    with open(path, "rb", buffering=0) as source, LayerBlob(target, GZIP) as packing:
+    with (
+        open(path, "rb", buffering=0) as source,
+        LayerBlob(target, GZIP, algorithm=algorithm) as packing,
+    ):
         while chunk := source.read(_CHUNK_BYTES):
             packing.write(chunk)
         layer = packing.finish()

@@ -138,9 +138,10 @@ def _describe(paths: Paths, image: ImageRecord, names: tuple[str, ...]) -> Saved
     raw = _blob(paths, image.manifest_digest)
     manifest = document.load_object(raw, f"manifest {image.manifest_digest}")
     layers = tuple(str(layer.get("digest")) for layer in manifest.get("layers", ()))
+    config = str(manifest.get("config", {}).get("digest", image.id))
     blobs = {
         digest: content.blob_path(paths, digest)
-        for digest in (image.manifest_digest, image.id, *layers)
+        for digest in (image.manifest_digest, image.id, config, *layers)
     }
     for digest, path in blobs.items():
         if not os.path.isfile(path):
@@ -148,7 +149,7 @@ def _describe(paths: Paths, image: ImageRecord, names: tuple[str, ...]) -> Saved
     descriptor = {
         "mediaType": entry.get("mediaType", ""), "digest": image.manifest_digest, "size": len(raw)
     }  # fmt: skip
-    return SavedImage(names=names, manifest=descriptor, config=image.id, layers=layers, blobs=blobs)
+    return SavedImage(names=names, manifest=descriptor, config=config, layers=layers, blobs=blobs)
 
 
 def _blob(paths: Paths, digest: str) -> bytes:

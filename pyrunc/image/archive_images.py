@@ -8,14 +8,13 @@ Changeset Format).
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import IntegrityError, InvalidInput, NotFound
 from ..oci import document
-from ..oci.digest import is_hex, sha256_hex
+from ..oci.digest import HEX_LENGTHS, check_digest, digest_of, is_hex
 from ..oci.image_config import ImageConfig, read_image_config
 from ..oci.manifest import (
     ATTESTATION,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
-_BLOBS = "blobs/sha256/"
+_BLOBS = "blobs/"
 _INDEX_DEPTH = 2
 _IMAGES_LIMIT = 1000
 
@@ -63,7 +62,9 @@ class ImageSource(Record):
     raw_manifest: bytes = b""
     manifest_type: str = ""
     ignored_names: tuple[str, ...] = ()
-    indexes: tuple[bytes, ...] = ()  # it was chosen from, outermost first
+    indexes: tuple[tuple[str, bytes], ...] = ()  # it was chosen from, outermost first
+    config_digest: str = ""  # as the manifest has it; these two are sha256's if it says nothing
+    manifest_digest: str = ""
 
 
 class _DockerImage(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -109,12 +110,12 @@ def _docker_images(archive: Archive) -> list[ImageSource]:
     return [_as_it_was(_docker_image(archive, entry), manifests) for entry in entries]
 
 
-def _manifests_beside(archive: Archive) -> dict[str, tuple[bytes, str, Manifest]]:
+def _manifests_beside(archive: Archive) -> dict[str, tuple[bytes, Descriptor, Manifest]]:
     """Return the manifests of the OCI layout in the same archive, by their config's digest.
 
     manifest.json decides what is loaded: what can't be read here is left out.
     """
-    found: dict[str, tuple[bytes, str, Manifest]] = {}
+    found: dict[str, tuple[bytes, Descriptor, Manifest]] = {}
     if archive.member("index.json") is None:
         return found
     raw = read_member(archive, "index.json", document.MANIFEST_LIMIT_BYTES)
@@ -126,19 +127,28 @@ def _manifests_beside(archive: Archive) -> dict[str, tuple[bytes, str, Manifest]
         except (NotFound, InvalidInput, IntegrityError):
             continue
         if isinstance(manifest, Manifest):
-            found[manifest.config.digest] = (raw, manifest.media_type or one.media_type, manifest)
+            found[manifest.config.digest] = (raw, one, manifest)
     return found
 
 
 def _as_it_was(
-    image: ImageSource, manifests: dict[str, tuple[bytes, str, Manifest]]
+    image: ImageSource, manifests: dict[str, tuple[bytes, Descriptor, Manifest]]
 ) -> ImageSource:
     """Give an image the manifest that the archive has for it, so that its digest stays."""
-    raw, media_type, manifest = manifests.get(config_digest(image.raw_config), (b"", "", None))
-    digests = [layer.digest for layer in image.layers]
-    if manifest is None or [layer.digest for layer in manifest.layers] != digests:
-        return image
-    return image.replace(raw_manifest=raw, manifest_type=media_type)
+    for algorithm in HEX_LENGTHS if manifests else ():
+        found = manifests.get(digest_of(image.raw_config, algorithm))
+        if found is None:
+            continue
+        raw, descriptor, manifest = found
+        digests = [layer.digest for layer in image.layers]
+        if [layer.digest for layer in manifest.layers] == digests:
+            return image.replace(
+                raw_manifest=raw,
+                manifest_type=manifest.media_type or descriptor.media_type,
+                manifest_digest=descriptor.digest,
+                config_digest=manifest.config.digest,
+            )
+    return image
 
 
 def _named_images(images: list[ImageSource], reference: str, archive: Archive) -> list[ImageSource]:
@@ -182,7 +192,8 @@ def _docker_image(archive: Archive, entry: _DockerImage) -> ImageSource:
 
 def _promised_digest(name: str) -> str:
     base = normal_name(name).rsplit("/", 1)[-1].removesuffix(".json")
-    return f"sha256:{base}" if len(base) == 64 and is_hex(base) else ""
+    algorithm = next((one for one, count in HEX_LENGTHS.items() if count == len(base)), "")
+    return f"{algorithm}:{base}" if algorithm and is_hex(base) else ""
 
 
 def _matching_diff_ids(config: ImageConfig, count: int, subject: str) -> list[str]:
@@ -206,7 +217,7 @@ def _directory_image(archive: Archive) -> ImageSource:
     manifest = read_manifest_or_index(raw, subject)
     if isinstance(manifest, Index):
         raise InvalidInput(f"cannot read {subject}: an index in a dir: is not supported")
-    return _image(archive, manifest, raw, "", folder="")
+    return _image(archive, manifest, raw, folder="")
 
 
 # -- OCI image-layout --------------------------------------------------------------------------
@@ -320,8 +331,13 @@ def _choose(descriptors: list[Descriptor], wanted: Platform, subject: str) -> De
 def _blob(
     archive: Archive, descriptor: Descriptor, limit_bytes: int, folder: str = _BLOBS
 ) -> bytes:
-    raw = read_member(archive, f"{folder}{sha256_hex(descriptor.digest)}", limit_bytes)
+    raw = read_member(archive, _blob_name(descriptor, folder), limit_bytes)
     return verify(raw, descriptor.digest, descriptor.size, f"blob {descriptor.digest}")
+
+
+def _blob_name(descriptor: Descriptor, folder: str) -> str:
+    algorithm, digits = check_digest(descriptor.digest)
+    return f"{folder}{algorithm}/{digits}" if folder else digits
 
 
 def _layout_image(
@@ -335,38 +351,41 @@ def _layout_image(
             raise InvalidInput(f"cannot read {subject}: indexes are nested too deeply")
         chosen = _choose(manifest.manifests, wanted, subject)
         image = _layout_image(archive, chosen, wanted, depth - 1)
-        return image.replace(indexes=(raw, *image.indexes))
-    return _image(archive, manifest, raw, descriptor.media_type)
+        return image.replace(indexes=((descriptor.digest, raw), *image.indexes))
+    return _image(archive, manifest, raw, descriptor)
 
 
 def _image(
-    archive: Archive, manifest: Manifest, raw: bytes, media_type: str, folder: str = _BLOBS
+    archive: Archive,
+    manifest: Manifest,
+    raw: bytes,
+    descriptor: Descriptor | None = None,
+    folder: str = _BLOBS,
 ) -> ImageSource:
     subject = f"config {manifest.config.digest} of {archive.subject}"
     raw_config = _blob(archive, manifest.config, document.CONFIG_LIMIT_BYTES, folder)
     config = read_image_config(raw_config, subject)
     layers: list[LayerSource] = []
     diff_ids = _matching_diff_ids(config, len(manifest.layers), subject)
-    for descriptor, diff_id in zip(manifest.layers, diff_ids, strict=True):
-        name = f"{folder}{sha256_hex(descriptor.digest)}"
+    for one, diff_id in zip(manifest.layers, diff_ids, strict=True):
+        name = _blob_name(one, folder)
         member = archive.member(name)
         if member is None:
             raise NotFound(
                 f"cannot find layer {name!r} in {archive.subject}", kind="layer", name=name
             )
-        if member.size != descriptor.size:
+        if member.size != one.size:
             raise IntegrityError(
-                f"cannot use layer {descriptor.digest}: {member.size} bytes, but"
-                f" {descriptor.size} were promised",
-                expected=str(descriptor.size),
+                f"cannot use layer {one.digest}: {member.size} bytes, but {one.size} were promised",
+                expected=str(one.size),
                 actual=str(member.size),
             )
         layers.append(
             LayerSource(
                 member=member,
                 diff_id=diff_id,
-                digest=descriptor.digest,
-                media_type=descriptor.media_type,
+                digest=one.digest,
+                media_type=one.media_type,
                 name=name,
             )
         )
@@ -376,13 +395,15 @@ def _image(
         config=config,
         layers=tuple(layers),
         raw_manifest=raw,
-        manifest_type=manifest.media_type or media_type,
+        manifest_type=manifest.media_type or (descriptor.media_type if descriptor else ""),
+        manifest_digest=descriptor.digest if descriptor else "",
+        config_digest=manifest.config.digest,
     )
 
 
 def config_digest(raw: bytes) -> str:
     """Return the ImageID of a config."""
-    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    return digest_of(raw)
 
 
 def as_document(value: msgspec.Struct) -> dict[str, Any]:

@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 _LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK_BYTES = 1 << 20
 _RECORD_BYTES = 20 * BLOCK  # tar(1) reads and writes so many at once
-_BLOBS = "blobs/sha256"
 
 
 class SavedImage(Record):
-    """One image on its way out; every digest is sha256."""
+    """One image on its way out."""
 
     names: tuple[str, ...]  # full references, also none
     manifest: dict[str, Any]  # its descriptor: mediaType, digest, size
@@ -48,9 +47,10 @@ def write_archive(fd: int, images: Sequence[SavedImage], *, with_docker: bool = 
     writer = _TarWriter(fd)
     blobs = {digest: path for image in images for digest, path in image.blobs.items()}
     writer.directory("blobs")
-    writer.directory(_BLOBS)
+    for algorithm in sorted({digest.partition(":")[0] for digest in blobs}):
+        writer.directory(f"blobs/{algorithm}")
     for digest in sorted(blobs):
-        writer.file(f"{_BLOBS}/{_hex(digest)}", blobs[digest])
+        writer.file(_blob_name(digest), blobs[digest])
     writer.data("index.json", document.dump(_index(images)))
     if with_docker:
         writer.data("manifest.json", document.dump([_docker_image(one) for one in images]))
@@ -65,10 +65,11 @@ def write_layout(path: str, images: Sequence[SavedImage], *, reference: str = ""
 
     Raises: OSError, InvalidInput for an index that cannot be read.
     """
-    os.makedirs(f"{path}/{_BLOBS}", exist_ok=True)
     for image in images:
         for digest, blob in image.blobs.items():
-            _copy_new(blob, f"{path}/{_BLOBS}/{_hex(digest)}")
+            target = f"{path}/{_blob_name(digest)}"
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _copy_new(blob, target)
     index = _index(images, reference)
     added = index["manifests"]
     try:
@@ -151,9 +152,9 @@ def _annotations(name: str) -> dict[str, str]:
 def _docker_image(image: SavedImage) -> dict[str, Any]:
     tags = [parse_full(name).familiar() for name in image.names if parse_full(name).tag]
     return {
-        "Config": f"{_BLOBS}/{_hex(image.config)}",
+        "Config": _blob_name(image.config),
         "RepoTags": tags or None,
-        "Layers": [f"{_BLOBS}/{_hex(layer)}" for layer in image.layers],
+        "Layers": [_blob_name(layer) for layer in image.layers],
     }
 
 
@@ -175,8 +176,12 @@ def _name(descriptor: object) -> str:
     return str(annotations.get(CONTAINERD_NAME) or annotations.get(REF_NAME) or "")
 
 
+def _blob_name(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
 def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+    return digest.partition(":")[2]
 
 
 # -- files ---------------------------------------------------------------------------------------

@@ -71,8 +71,12 @@ def read_artifact(raw: bytes, subject: str) -> ArtifactManifest:
 
 
 def fallback_tag(digest: str) -> str:
-    """Return the tag under which referrers are kept where there is no API for them."""
-    return digest.replace(":", "-")[:128]
+    """Return the tag under which referrers are kept where there is no API for them.
+
+    Spec: distribution-spec, "Referrers Tag Schema": 32 characters of the algorithm, 64 of the rest.
+    """
+    algorithm, _, encoded = digest.partition(":")
+    return f"{algorithm[:32]}-{encoded[:64]}".translate({ord("+"): "-", ord("="): "-"})
 
 
 def list_referrers(

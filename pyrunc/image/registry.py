@@ -7,7 +7,6 @@ Source: distribution-spec 1.1, "API".
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,12 +14,11 @@ from ..errors import (
     AuthRequired,
     IntegrityError,
     Interrupted,
-    InvalidInput,
     NotFound,
     RegistryError,
 )
 from ..oci import document
-from ..oci.digest import HEX_LENGTHS, parse_digest
+from ..oci.digest import can_check, check_digest, digest_of
 from ..oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, convert
 from ..oci.record import Record
 from .credentials import HUB
@@ -72,8 +70,11 @@ class Repository:
     def manifest(self, word: str) -> Fetched:
         """Return the manifest of a tag or a digest; its digest is that of its bytes.
 
-        Raises: NotFound, AuthRequired, RegistryError, IntegrityError.
+        Raises: NotFound, AuthRequired, RegistryError, IntegrityError; InvalidInput for a digest
+        that cannot be checked.
         """
+        if ":" in word:
+            check_digest(word)
         return self._first(lambda endpoint: self._manifest(endpoint, word), word)
 
     def head(self, word: str) -> tuple[str, str] | None:
@@ -102,10 +103,9 @@ class Repository:
         if response.status != 200:
             self.refuse(response, f"manifest for {self.reference.familiar()}")
         raw = self.transport.read(response, document.MANIFEST_LIMIT_BYTES)
-        digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        digest = word if ":" in word else digest_of(raw)
         wanted = word if ":" in word else response.headers.get("Docker-Content-Digest", "")
-        if wanted and (":" in word or parse_digest(wanted)[0] in HEX_LENGTHS):
-            check_algorithm(wanted)
+        if wanted and can_check(wanted):
             verify(raw, wanted, None, f"manifest {word} of {self.reference.familiar_name()}")
         return Fetched(raw=raw, media_type=media_type_of(response), digest=digest)
 
@@ -297,15 +297,6 @@ class Repository:
                 code=error.code,
                 hint=f"log in with: {_login(self.reference)}",
             ) from error
-
-
-def check_algorithm(digest: str) -> None:
-    """Refuse a digest that cannot be checked.  Raises: InvalidInput."""
-    if parse_digest(digest)[0] not in HEX_LENGTHS:
-        raise InvalidInput(
-            f"cannot check digest {digest[:200]!r}: there is {', '.join(HEX_LENGTHS)}",
-            subject=digest,
-        )
 
 
 def rate_limit(response: Response) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import IntegrityError, InvalidInput, NotFound, Unsupported
 from ..oci import document
-from ..oci.digest import sha256_hex
+from ..oci.digest import check_digest
 from ..oci.image_config import ImageConfig, read_image_config
 from ..oci.manifest import (
     ATTESTATION,
@@ -31,7 +31,7 @@ class RemoteImage(Record):
     """One image, all of it known but the layers' bytes."""
 
     fetched: Fetched  # what the reference stands for: a manifest or an index
-    indexes: tuple[bytes, ...]  # on the way, outermost first
+    indexes: tuple[tuple[str, bytes], ...]  # on the way, outermost first, with their digests
     raw_manifest: bytes
     manifest_type: str
     manifest_digest: str
@@ -50,16 +50,16 @@ def resolve(
     Raises: NotFound where the index has none; InvalidInput, IntegrityError, RegistryError.
     """
     subject = f"manifest for {repository.reference.familiar()}"
-    indexes: list[bytes] = []
+    indexes: list[tuple[str, bytes]] = []
     raw, media_type, digest = fetched.raw, fetched.media_type, fetched.digest
     for _ in range(_INDEX_DEPTH + 1):
         found = read_manifest_or_index(raw, subject, _known_type(media_type))
         if isinstance(found, Manifest):
             return _image(repository, fetched, tuple(indexes), (raw, media_type, digest), found,
                           wanted, is_chosen=is_chosen)  # fmt: skip
-        indexes.append(raw)
+        indexes.append((digest, raw))
         entry = choose(found, wanted, repository.reference.familiar())
-        sha256_hex(entry.digest, subject)
+        check_digest(entry.digest, subject)
         media_type, digest = entry.media_type, entry.digest
         within = embedded(entry, f"manifest {entry.digest}")
         if within is None:
@@ -111,7 +111,7 @@ def embedded(descriptor: Descriptor, subject: str) -> bytes | None:
 def _image(
     repository: Repository,
     fetched: Fetched,
-    indexes: tuple[bytes, ...],
+    indexes: tuple[tuple[str, bytes], ...],
     chosen: tuple[bytes, str, str],
     manifest: Manifest,
     wanted: Platform,
@@ -120,9 +120,9 @@ def _image(
 ) -> RemoteImage:
     raw, media_type, digest = chosen
     name = repository.reference.familiar()
-    sha256_hex(manifest.config.digest, f"config of {name}")
+    check_digest(manifest.config.digest, f"config of {name}")
     for layer in manifest.layers:
-        sha256_hex(layer.digest, f"layers of {name}")
+        check_digest(layer.digest, f"layers of {name}")
         if layer.size == 0:
             raise IntegrityError(f"cannot use layer {layer.digest} of {name}: it is empty")
     raw_config = embedded(manifest.config, f"config of {name}")

@@ -117,7 +117,7 @@ class Uploader:
         said = response.headers.get("Docker-Content-Digest", "")
         subject = response.headers.get("OCI-Subject", "")
         self._transport.finish(response)
-        if said.startswith("sha256:") and said != digest:
+        if said.partition(":")[0] == digest.partition(":")[0] and said != digest:
             raise IntegrityError(
                 f"cannot trust the push of {word}: the registry says that its digest is {said}, not"
                 f" {digest}",

@@ -12,6 +12,7 @@ from ..errors import InvalidInput
 _LOWER_HEX = frozenset("0123456789abcdef")
 _LOWER_ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _ENCODED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=_-")
+# What can be checked, and how many digits that has; blobs/ has a directory for each.
 HEX_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
@@ -34,15 +35,43 @@ def parse_digest(text: str, where: str | None = None) -> tuple[str, str]:
     return algorithm, encoded
 
 
-def sha256_hex(text: str, where: str | None = None) -> str:
-    """Return the 64 hex digits of a sha256 digest, the only kind the store is keyed by.
+def check_digest(text: str, where: str | None = None) -> tuple[str, str]:
+    """Return (algorithm, digits) of a digest that content can be checked against.
 
-    Raises: InvalidInput for anything else.
+    How many digits there are tells the algorithm, so that they can be a name on their own.
+    Raises: InvalidInput, also for an algorithm that is well-formed and not known here.
     """
     algorithm, encoded = parse_digest(text, where)
-    if algorithm != "sha256":
-        raise InvalidInput(f"cannot use digest {text!r}: only sha256 is supported", where=where)
-    return encoded
+    if algorithm not in HEX_LENGTHS:
+        raise InvalidInput(
+            f"cannot check digest {text[:200]!r}: algorithm {algorithm[:64]!r} is not supported,"
+            f" there is {', '.join(HEX_LENGTHS)}",
+            where=where,
+            subject=text[:200],
+        )
+    return algorithm, encoded
+
+
+def digest_digits(text: str, where: str | None = None) -> str:
+    """Return the digits of a digest that content can be checked against.  Raises: InvalidInput."""
+    return check_digest(text, where)[1]
+
+
+def can_check(text: str) -> bool:
+    """Tell whether content can be checked against this."""
+    try:
+        check_digest(text)
+    except InvalidInput:
+        return False
+    return True
+
+
+def digest_of(raw: bytes, like: str = "sha256:") -> str:
+    """Return the digest of bytes, by the algorithm of another digest."""
+    import hashlib  # not on the way of a start
+
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, raw).hexdigest()}"
 
 
 def is_hex(text: str) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..errors import InvalidInput
 from . import document
-from .digest import sha256_hex
+from .digest import check_digest
 from .image_record import ImageRecord
 from .manifest import LAYERS_LIMIT, convert, too_many_layers
 
@@ -62,7 +62,7 @@ def read_image_config(raw: bytes, subject: str) -> ImageConfig:
     """Parse and check a config.
 
     Raises: InvalidInput; also for NUL bytes in what becomes arguments, variables and paths, and for
-    diff-ids other than sha256.
+    diff-ids that no tar can be checked against.
     """
     config = convert(document.load_object(raw, subject), ImageConfig, subject)
     if config.rootfs.type != "layers":
@@ -76,7 +76,7 @@ def read_image_config(raw: bytes, subject: str) -> ImageConfig:
     if len(diff_ids) > LAYERS_LIMIT:
         raise too_many_layers(len(diff_ids), subject)
     for diff_id in diff_ids:
-        sha256_hex(diff_id, f"{subject}: rootfs.diff_ids")
+        check_digest(diff_id, f"{subject}: rootfs.diff_ids")
     _refuse_nul(config.config or Defaults(), subject)
     return config
 

@@ -11,6 +11,7 @@ import os
 
 from ..errors import LockTimeout, PyruncError
 from ..kernel import syscalls
+from ..oci.digest import HEX_LENGTHS, is_hex
 from ..oci.record import Record
 from . import containers, content, images
 from .atomic import remove_tree
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 __all__ = ["Garbage", "collect", "garbage", "store_lock", "sweep"]
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class Garbage(Record):
@@ -64,11 +63,10 @@ def garbage(paths: Paths, kept: Kept | None = None) -> list[Garbage]:
     Raises: PyruncError where it is not known what an image stands on.
     """
     kept = kept or roots(paths)
-    directory = f"{paths.oci_layout()}/blobs/sha256"
     found = [
-        Garbage(kind="blob", name=f"sha256:{name}", path=f"{directory}/{name}", size_bytes=size)
-        for name, size in _files(directory)
-        if is_hex_name(name) and f"sha256:{name}" not in kept.blobs
+        Garbage(kind="blob", name=digest, path=path, size_bytes=_size(path))
+        for digest, path in content.list_blobs(paths)
+        if digest not in kept.blobs
     ]
     for name in names_in(paths.layers()):
         if is_layer_name(name) and name not in kept.layers:
@@ -173,8 +171,8 @@ def is_layer_name(name: str) -> bool:
 
 
 def is_hex_name(name: str) -> bool:
-    """Tell whether a name is the hexadecimal part of a sha256 digest."""
-    return len(name) == 64 and _HEX.issuperset(name)
+    """Tell whether a name is the hexadecimal part of a digest."""
+    return len(name) in HEX_LENGTHS.values() and is_hex(name)
 
 
 def _files(directory: str) -> list[tuple[str, int]]:
@@ -185,6 +183,13 @@ def _files(directory: str) -> list[tuple[str, int]]:
         except FileNotFoundError:  # a hot form on its way
             continue
     return found
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _seize(paths: Paths, name: str) -> tuple[str, int] | None:

@@ -1,14 +1,14 @@
 """Which blobs are there?
 
-blobs/sha256/ of the OCI image-layout.  A blob is written elsewhere, verified, and renamed; so its
-presence under its name is the proof of its content.
+blobs/<algorithm>/ of the OCI image-layout.  A blob is written elsewhere, verified, and renamed; so
+its presence under its name is the proof of its content.
 """
 
 from __future__ import annotations
 
 import os
 
-from ..oci.digest import sha256_hex
+from ..oci.digest import HEX_LENGTHS, check_digest, digest_digits, digest_of, is_hex
 from .atomic import make_directory
 
 TYPE_CHECKING = False
@@ -17,8 +17,26 @@ if TYPE_CHECKING:
 
 
 def blob_path(paths: Paths, digest: str) -> str:
-    """Return where the blob of a sha256 digest lies, or would lie."""
-    return f"{paths.oci_layout()}/blobs/sha256/{sha256_hex(digest)}"
+    """Return where the blob of a digest lies, or would lie.  Raises: InvalidInput."""
+    algorithm, digits = check_digest(digest)
+    return f"{paths.oci_layout()}/blobs/{algorithm}/{digits}"
+
+
+def list_blobs(paths: Paths) -> list[tuple[str, str]]:
+    """Return the digest and the path of every blob, in a fixed order."""
+    found = []
+    for algorithm, length in HEX_LENGTHS.items():
+        directory = f"{paths.oci_layout()}/blobs/{algorithm}"
+        try:
+            names = sorted(os.listdir(directory))
+        except FileNotFoundError:
+            continue
+        found += [
+            (f"{algorithm}:{name}", f"{directory}/{name}")
+            for name in names
+            if len(name) == length and is_hex(name)
+        ]
+    return found
 
 
 def has_blob(paths: Paths, digest: str) -> bool:
@@ -35,15 +53,25 @@ def read_blob(paths: Paths, digest: str) -> bytes:
         return file.read()
 
 
-def stage_bytes(directory: str, raw: bytes) -> tuple[str, str]:
-    """Write a small blob into a workspace.  Returns: its path there, and its digest."""
-    import hashlib
+def stage_bytes(directory: str, raw: bytes, like: str = "sha256:") -> tuple[str, str]:
+    """Write a small blob into a workspace.
 
-    digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
-    path = f"{directory}/{digest.removeprefix('sha256:')}"
+    Returns: its path there, and its digest, by the algorithm of another one.
+    """
+    digest = digest_of(raw, like)
+    path = f"{directory}/{digest_digits(digest)}"
     with open(path, "wb") as file:
         file.write(raw)
     return path, digest
+
+
+def file_digest(path: str, like: str) -> str:
+    """Return the digest of a file, by the algorithm of another digest.  Raises: OSError."""
+    import hashlib
+
+    algorithm = like.partition(":")[0]
+    with open(path, "rb", buffering=0) as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def publish(paths: Paths, staged: str, digest: str) -> None:

@@ -11,7 +11,7 @@ import os
 
 from ..errors import InvalidInput, NotFound
 from ..oci import document
-from ..oci.digest import is_hex, sha256_hex
+from ..oci.digest import can_check, check_digest, is_hex
 from ..oci.image_record import ImageRecord
 from ..oci.reference import Reference, parse_full, parse_reference
 from .atomic import make_directory, replace_file
@@ -146,7 +146,7 @@ def reachable(
     What an index names need not be there; `must_be_known` is about the first one only.
     Raises: NotFound, InvalidInput.
     """
-    path = f"{paths.oci_layout()}/blobs/sha256/{sha256_hex(digest)}"
+    path = "/".join((paths.oci_layout(), "blobs", *check_digest(digest)))
     try:
         raw = _read(path, document.MANIFEST_LIMIT_BYTES)
     except FileNotFoundError as error:
@@ -159,7 +159,7 @@ def reachable(
     found = {digest} | _digests([manifest.get("config")]) | _digests(manifest.get("layers"))
     for child in _digests(manifest.get("manifests")):
         found.add(child)
-        if depth and child.startswith("sha256:"):
+        if depth and can_check(child):
             found |= reachable(paths, child, depth=depth - 1)
     return found
 

@@ -43,13 +43,21 @@ class LayerBlob:
     Leaving the block without `finish` ends the thread; the file is the workspace's to remove.
     """
 
-    def __init__(self, path: str, compression: str = GZIP, *, level: int | None = None) -> None:
-        """Make the file, which must not exist."""
+    def __init__(
+        self,
+        path: str,
+        compression: str = GZIP,
+        *,
+        level: int | None = None,
+        algorithm: str = "sha256",
+    ) -> None:
+        """Make the file, which must not exist; `algorithm` is that of the diff-id."""
         self._path = path
         self._compression = compression
         self._compressor = compressor(compression, level)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._plain = hashlib.sha256()
+        self._algorithm = algorithm
+        self._plain = hashlib.new(algorithm)
         self._plain_bytes = 0
         self._packed = hashlib.sha256()
         self._packed_bytes = 0
@@ -85,7 +93,7 @@ class LayerBlob:
         self._raise()
         return NewLayer(
             path=self._path,
-            diff_id=f"sha256:{self._plain.hexdigest()}",
+            diff_id=f"{self._algorithm}:{self._plain.hexdigest()}",
             digest=f"sha256:{self._packed.hexdigest()}",
             size=self._packed_bytes,
             compression=self._compression,

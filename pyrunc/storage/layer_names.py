@@ -6,6 +6,7 @@ By its diff-id if its tar stands alone, by its chain-id if it was finished throu
 from __future__ import annotations
 
 from ..oci.chain_id import chain_ids
+from ..oci.digest import digest_digits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 def diff_name(diff_id: str) -> str:
     """Return the name of a layer that stands alone."""
-    return diff_id.removeprefix("sha256:")
+    return digest_digits(diff_id)
 
 
 def chain_name(chain_id: str) -> str:
     """Return the name of a layer that was finished through those below it."""
-    return f"chain-{chain_id.removeprefix('sha256:')}"
+    return f"chain-{digest_digits(chain_id)}"
 
 
 def all_names(diff_ids: Sequence[str]) -> list[str]:

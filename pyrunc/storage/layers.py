@@ -21,6 +21,7 @@ from ..kernel import syscalls
 from ..oci import document
 from ..oci.chain_id import chain_ids
 from ..oci.compression import MAGIC_BYTES, detect
+from ..oci.digest import digest_digits
 from ..oci.record import Record
 from . import below, content, overlay, tar_apply
 from .atomic import make_directory, remove_tree, sync_directory
@@ -245,6 +246,7 @@ class Incoming:
             f"layer {source.diff_id}",
             limits=self._limits,
             is_cancelled=self._cancelled.is_set,
+            algorithms=_algorithms(source),
         )
         _check(source, applied)
         if holder:
@@ -349,9 +351,9 @@ class Incoming:
         os.rename(holder, target)
         sync_directory(self._paths.layers())
 
-    def stage_blob(self, raw: bytes) -> str:
-        """Add a manifest or config.  Returns: its digest."""
-        path, digest = content.stage_bytes(self._workspace.path, raw)
+    def stage_blob(self, raw: bytes, like: str = "sha256:") -> str:
+        """Add a manifest or config.  Returns: its digest, by the algorithm of another one."""
+        path, digest = content.stage_bytes(self._workspace.path, raw, like)
         self._staged_blobs[digest] = path
         return digest
 
@@ -407,6 +409,12 @@ def read_stored(paths: Paths, name: str) -> Stored | None:
         return None
 
 
+def _algorithms(source: Source) -> tuple[str, str]:
+    """Return by what a layer's digest and its diff-id were made."""
+    digest = source.digest or source.diff_id
+    return digest.partition(":")[0], source.diff_id.partition(":")[0]
+
+
 def _check(source: Source, applied: Applied) -> None:
     pairs = (
         ("digest", source.digest or applied.digest, applied.digest),
@@ -425,4 +433,4 @@ def _check(source: Source, applied: Applied) -> None:
 
 
 def _lock_path(paths: Paths, diff_id: str) -> str:
-    return f"{paths.locks()}/layer-{diff_id.removeprefix('sha256:')}"
+    return f"{paths.locks()}/layer-{digest_digits(diff_id)}"

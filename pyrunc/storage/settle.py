@@ -10,7 +10,6 @@ with their tars, and takes an image away that is not all there (decision 14).
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 
@@ -181,8 +180,7 @@ def _warn(words: str, image: ImageRecord, why: object) -> None:
 
 
 def _is_itself(path: str, digest: str) -> bool:
-    with open(path, "rb", buffering=0) as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
+    return content.file_digest(path, digest) == digest
 
 
 def _is_readable(paths: Paths, name: str) -> bool:

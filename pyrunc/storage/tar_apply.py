@@ -131,21 +131,25 @@ def apply(
     *,
     limits: Limits,
     is_cancelled: Callable[[], bool] = lambda: False,
+    algorithms: tuple[str, str] = ("sha256", "sha256"),
 ) -> Applied:
     """Read a layer once: hash it as it is and decompressed, keep it, unpack it.
 
-    The digests are only reported: the caller compares them, and throws everything away if they are
-    not what they must be.
+    `algorithms` are those of the digest and of the diff-id.  They are only reported: the caller
+    compares them, and throws everything away if they are not what they must be.
     Raises: UnsafeArchive, IntegrityError, KernelError; then target is garbage.
     """
-    intake = _Intake(source, target.blob)
+    algorithm, plain_algorithm = algorithms
+    intake = _Intake(source, target.blob, algorithm)
     child = _Child.start(target, limits, subject) if target.holder else None
     try:
         start = intake.peek(MAGIC_BYTES)
         compression = detect(start)
         plain = decompressed(compression, intake, subject)
         feed = _Feed(child.stdin_fd if child else -1, intake, limits, is_cancelled, subject)
-        feed.run(plain, is_compressed=compression != PLAIN)
+        if compression != PLAIN or plain_algorithm != algorithm:
+            feed.digest = hashlib.new(plain_algorithm)
+        feed.run(plain)
         intake.drain()
         report = child.finish() if child else None
     except BaseException:
@@ -154,9 +158,9 @@ def apply(
         raise
     finally:
         intake.close()
-    digest = f"sha256:{intake.digest.hexdigest()}"
+    digest = f"{algorithm}:{intake.digest.hexdigest()}"
     return Applied(
-        diff_id=digest if compression == PLAIN else f"sha256:{feed.digest.hexdigest()}",
+        diff_id=f"{plain_algorithm}:{feed.digest.hexdigest()}" if feed.digest else digest,
         digest=digest,
         size=intake.size,
         compression=compression,
@@ -167,14 +171,14 @@ def apply(
 class _Intake:
     """The bytes as they come: hashed, and written to the blob."""
 
-    def __init__(self, source: Reader, blob: str) -> None:
+    def __init__(self, source: Reader, blob: str, algorithm: str) -> None:
         self._source = source
         self._start = b""
         self._blob_fd = -1
         if blob:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._blob_fd = os.open(blob, flags, 0o600)
-        self.digest = hashlib.sha256()
+        self.digest = hashlib.new(algorithm)
         self.size = 0
 
     def peek(self, size: int) -> bytes:
@@ -230,14 +234,14 @@ class _Feed:
         self._limits = limits
         self._is_cancelled = is_cancelled
         self._subject = subject
-        self.digest = hashlib.sha256()
+        self.digest: hashlib._Hash | None = None  # where the intake's is not that of the tar
         self.size = 0
 
-    def run(self, plain: Reader, *, is_compressed: bool) -> None:
+    def run(self, plain: Reader) -> None:
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         while count := plain.readinto(buffer):
             view = buffer[:count]
-            if is_compressed:
+            if self.digest:
                 self.digest.update(view)
             self.size += count
             self._check()

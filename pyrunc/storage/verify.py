@@ -6,12 +6,10 @@ Reads every byte of every blob; for `system check`.
 
 from __future__ import annotations
 
-import hashlib
-
 from ..errors import LockTimeout, PyruncError
 from . import content, images
 from .atomic import remove_tree
-from .collect import collect, garbage, is_hex_name, names_in
+from .collect import collect, garbage
 from .damage import Damage
 from .images import entries, entry_id
 from .layers import read_stored
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from ..oci.image_record import ImageRecord
     from ..paths import Paths
 
-_CHUNK_BYTES = 1 << 20
 _NOT_ITS_NAME = "its content is not what its name says"
 
 
@@ -66,18 +63,13 @@ def _image(paths: Paths, image: ImageRecord) -> list[Damage]:
 
 
 def _blobs(paths: Paths, mend: bool) -> list[Damage]:
-    directory = f"{paths.oci_layout()}/blobs/sha256"
-    found = [
-        name
-        for name in names_in(directory)
-        if is_hex_name(name) and _sha256_of(f"{directory}/{name}") not in (name, "")
-    ]
-    for name in found if mend else ():
-        remove_tree(f"{directory}/{name}")
+    found = [one for one in content.list_blobs(paths) if not _is_itself(*one)]
+    for _, path in found if mend else ():
+        remove_tree(path)
     mended = "removed: load or pull its image again" if mend else ""
     return [
-        Damage(kind="blob", subject=f"sha256:{name}", problem=_NOT_ITS_NAME, mend=mended)
-        for name in found
+        Damage(kind="blob", subject=digest, problem=_NOT_ITS_NAME, mend=mended)
+        for digest, _ in found
     ]
 
 
@@ -99,13 +91,8 @@ def _garbage(paths: Paths, mend: bool) -> list[Damage]:
     ]
 
 
-def _sha256_of(path: str) -> str:
-    """Return the digest of a file, "" if it is gone."""
-    digest = hashlib.sha256()
+def _is_itself(digest: str, path: str) -> bool:
     try:
-        with open(path, "rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except FileNotFoundError:
-        return ""
-    return digest.hexdigest()
+        return content.file_digest(path, digest) == digest
+    except FileNotFoundError:  # collected meanwhile
+        return True

@@ -123,9 +123,9 @@ def gnu_long(text: bytes, kind: bytes = b"L") -> bytes:
     return entry("././@LongLink", kind, data=text + b"\0", magic=GNU_MAGIC)
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes, algorithm: str = "sha256") -> str:
     """Return "sha256:…"."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def config(diff_ids: list[str], **more: Any) -> bytes:
@@ -175,16 +175,18 @@ def layout(
     raw_config: bytes | None = None,
     media_type: str = "application/vnd.oci.image.layer.v1.tar",
     diff_ids: list[str] | None = None,
+    algorithm: str = "sha256",
 ) -> Path:
     """Write an OCI image-layout directory; compressed layers need `diff_ids`."""
-    blobs = path / "blobs/sha256"
+    blobs = path / "blobs" / algorithm
     blobs.mkdir(parents=True)
 
     def put(data: bytes, kind: str) -> dict[str, Any]:
-        (blobs / digest(data).removeprefix("sha256:")).write_bytes(data)
-        return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+        named = digest(data, algorithm)
+        (blobs / named.partition(":")[2]).write_bytes(data)
+        return {"mediaType": kind, "digest": named, "size": len(data)}
 
-    raw = raw_config or config(diff_ids or [digest(layer) for layer in layers])
+    raw = raw_config or config(diff_ids or [digest(layer, algorithm) for layer in layers])
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",

@@ -88,9 +88,9 @@ class Double:
 
     # -- what it has -----------------------------------------------------------------------------
 
-    def add_blob(self, data: bytes) -> str:
+    def add_blob(self, data: bytes, algorithm: str = "sha256") -> str:
         """Add a blob; returns its digest."""
-        digest = digest_of(data)
+        digest = digest_of(data, algorithm)
         self.blobs[digest] = data
         return digest
 
@@ -102,6 +102,7 @@ class Double:
         compress: Callable[[bytes], bytes] = lambda data: gzip.compress(data, 1, mtime=0),
         suffix: str = "+gzip",
         platform: dict[str, str] | None = None,
+        algorithm: str = "sha256",
         **changes: Any,
     ) -> dict[str, Any]:
         """Add an image of plain tars under "repository:tag"; returns its descriptor."""
@@ -109,17 +110,20 @@ class Double:
         config = {
             **platform,
             "config": {"Cmd": ["/bin/true"]},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [digest_of(layer, algorithm) for layer in layers],
+            },
         }
         descriptors = []
         for layer in layers:
             data = compress(layer)
-            self.add_blob(data)
-            descriptors.append(descriptor(LAYER + suffix, data))
+            self.add_blob(data, algorithm)
+            descriptors.append(descriptor(LAYER + suffix, data, algorithm))
         raw = json.dumps(config).encode()
-        self.add_blob(raw)
+        self.add_blob(raw, algorithm)
         manifest = {
-            "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, raw),
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, raw, algorithm),
             "layers": descriptors, **changes,
         }  # fmt: skip
         return self.put(name, MANIFEST, manifest) | {"platform": platform}
@@ -169,7 +173,10 @@ class Double:
             return
         found = self.manifests.get(f"{repository}:{word}")
         if found is None:
-            by_digest = {digest_of(raw): (kind, raw) for kind, raw in self.manifests.values()}
+            algorithm = word.partition(":")[0] if ":" in word else "sha256"
+            by_digest = {
+                digest_of(raw, algorithm): (kind, raw) for kind, raw in self.manifests.values()
+            }
             found = by_digest.get(word)
         if found is None:
             error(request, 404, "MANIFEST_UNKNOWN", "manifest unknown")
@@ -212,10 +219,12 @@ class Double:
             request.answer(202, b"", self._where(request.path.rpartition("/")[0] + "/", key))
         elif request.method == "PUT":
             there += body
-            if digest_of(bytes(there)) != request.query.get("digest"):
+            wanted = request.query.get("digest", "")
+            algorithm = wanted.partition(":")[0]
+            if digest_of(bytes(there), algorithm) != wanted:
                 error(request, 400, "DIGEST_INVALID", "provided digest did not match")
                 return
-            self.add_blob(bytes(self.uploads.pop(key)))
+            self.add_blob(bytes(self.uploads.pop(key)), algorithm)
             request.answer(201)
         else:
             request.answer(204, b"", where)
@@ -237,14 +246,14 @@ def range_start(request: Request) -> int:
     return int(raw.removeprefix("bytes=").partition("-")[0])
 
 
-def digest_of(data: bytes) -> str:
-    """Return the sha256 digest."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    """Return the digest of bytes."""
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
-def descriptor(media_type: str, data: bytes) -> dict[str, Any]:
+def descriptor(media_type: str, data: bytes, algorithm: str = "sha256") -> dict[str, Any]:
     """Return the descriptor of bytes."""
-    return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
+    return {"mediaType": media_type, "digest": digest_of(data, algorithm), "size": len(data)}
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:

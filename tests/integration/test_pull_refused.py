@@ -239,8 +239,8 @@ _BLOB = "cannot read blob {config} from http://{host}/v2/x/blobs/{config}: "
         (huge_manifest, _TOO_LONG),
         (both_kinds, _NEITHER),
         (wrong_type, _NEITHER),
-        (other_algorithm, "cannot use digest 'blake3:" + "0" * 64 + "': only sha256 is"
-         " supported"),
+        (other_algorithm, "cannot check digest 'blake3:" + "0" * 64 + "': algorithm 'blake3' is not"
+         " supported, there is sha256, sha384, sha512"),
         (no_image, "cannot use manifest for {host}/x:latest: not a container image, its config is"
          " 'application/vnd.x+json'"),
         (too_few_layers, "cannot use {host}/x:latest: its config has 2 diff_ids for 1 layers"),

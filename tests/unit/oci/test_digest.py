@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyrunc.errors import InvalidInput
-from pyrunc.oci.digest import parse_digest, sha256_hex
+from pyrunc.oci.digest import can_check, check_digest, digest_of, parse_digest
 
 HEX = "0123456789abcdef" * 4
 
@@ -50,7 +50,17 @@ def test_digest_is_refused(text: str) -> None:
         parse_digest(text)
 
 
-def test_only_sha256_names_blobs() -> None:
-    assert sha256_hex(f"sha256:{HEX}") == HEX
-    with pytest.raises(InvalidInput, match="only sha256"):
-        sha256_hex(f"sha512:{HEX * 2}")
+@pytest.mark.parametrize(("algorithm", "count"), [("sha256", 64), ("sha384", 96), ("sha512", 128)])
+def test_known_algorithm_can_be_checked(algorithm: str, count: int) -> None:
+    digits = "0" * count
+
+    assert check_digest(f"{algorithm}:{digits}") == (algorithm, digits)
+    assert len(digest_of(b"x", algorithm)) == len(algorithm) + 1 + count
+
+
+@pytest.mark.parametrize("digest", [f"blake3:{HEX}", "sha1:" + "a" * 40, "a.b+c:_-="])
+def test_unknown_algorithm_is_well_formed_and_cannot_be_checked(digest: str) -> None:
+    assert ":".join(parse_digest(digest)) == digest
+    assert not can_check(digest)
+    with pytest.raises(InvalidInput, match="is not supported, there is sha256, sha384, sha512"):
+        check_digest(digest)

@@ -98,7 +98,7 @@ ROOTFS: dict[str, Any] = {"type": "layers", "diff_ids": ["sha256:" + "ab" * 32]}
     [
         ({}, "rootfs"),
         ({"rootfs": ROOTFS | {"type": "tar"}}, "rootfs.type must be 'layers', not 'tar'"),
-        ({"rootfs": ROOTFS | {"diff_ids": ["sha512:" + "ab" * 64]}}, "only sha256"),
+        ({"rootfs": ROOTFS | {"diff_ids": ["blake3:" + "ab" * 32]}}, "is not supported"),
         ({"rootfs": ROOTFS | {"diff_ids": ["sha256:" + "ab" * 32] * 501}}, "501 layers"),
         ({"rootfs": ROOTFS, "config": {"Env": ["A=\0"]}}, "a NUL byte in config.Env"),
         ({"rootfs": ROOTFS, "config": {"Env": "A=1"}}, "`array"),
