@@ -1,6 +1,7 @@
 /* unpack_pax.c: pax records, "LENGTH KEY=VALUE\n".
  *
- * Source: POSIX pax(1p), "pax Extended Header"; GNU tar manual, "Storing Sparse Files".
+ * Source: POSIX pax(1p), "pax Extended Header"; GNU tar manual, "Storing Sparse Files"; tar(5) of
+ * libarchive, "Pax Interchange Format", for LIBARCHIVE.xattr.
  */
 #include "unpack.h"
 
@@ -74,6 +75,15 @@ static struct time time_of(struct text value)
     return time;
 }
 
+static bool has_xattr(const struct entry *entry, const char *name, size_t length)
+{
+    for (size_t i = 0; i < entry->xattr_count; i++)
+        if (entry->xattrs[i].name.length == length &&
+            memcmp(entry->xattrs[i].name.bytes, name, length) == 0)
+            return true;
+    return false;
+}
+
 static void add_xattr(struct unpacker *unpacker, const char *name, size_t length, struct text value)
 {
     struct entry *entry = &unpacker->entry;
@@ -99,6 +109,65 @@ static void add_xattr(struct unpacker *unpacker, const char *name, size_t length
     struct xattr *xattr = &entry->xattrs[entry->xattr_count++];
     xattr->name = (struct text){(char *)(uintptr_t)name, length};
     xattr->value = value;
+}
+
+static int hex_digit(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    char lower = (char)(digit | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Replaces %XX, in place; what is no such thing stays. */
+static void decode_percent(struct text *text)
+{
+    size_t out = 0;
+    for (size_t in = 0; in < text->length; in++, out++) {
+        bool is_code = text->bytes[in] == '%' && text->length - in > 2 &&
+                       hex_digit(text->bytes[in + 1]) >= 0 && hex_digit(text->bytes[in + 2]) >= 0;
+        text->bytes[out] = text->bytes[in];
+        if (!is_code)
+            continue;
+        int code = hex_digit(text->bytes[in + 1]) << 4 | hex_digit(text->bytes[in + 2]);
+        text->bytes[out] = (char)code;
+        in += 2;
+    }
+    text->length = out;
+    text->bytes[out] = '\0'; /* read_pax made room for one behind each key and value */
+}
+
+/* Decodes base64 in place, with or without padding; false if it is none. */
+static bool decode_base64(struct text *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t length = text->length, out = 0;
+    while (length > 0 && text->length - length < 2 && text->bytes[length - 1] == '=')
+        length--;
+    if (length % 4 == 1)
+        return false;
+    uint32_t bits = 0;
+    for (size_t in = 0; in < length; in++) {
+        const char *digit = memchr(digits, text->bytes[in], sizeof digits - 1);
+        if (digit == NULL)
+            return false;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        /* The digits of a group of four complete one byte each, but the first. */
+        if (in % 4 != 0)
+            text->bytes[out++] = (char)(bits >> (6 - in % 4 * 2) & 0xff);
+    }
+    text->length = out;
+    return true;
+}
+
+/* bsdtar writes each attribute twice: name and value encoded, and as SCHILY.xattr, which counts. */
+static void add_encoded_xattr(struct unpacker *unpacker, struct text name, struct text value)
+{
+    decode_percent(&name);
+    if (!decode_base64(&value))
+        unpacker->xattrs_skipped++;
+    else if (!has_xattr(&unpacker->entry, name.bytes, name.length))
+        add_xattr(unpacker, name.bytes, name.length, value);
 }
 
 /* Version 0.0 repeats the two keys, 0.1 has one list "offset,length,offset,length". */
@@ -147,13 +216,16 @@ static void read_sparse_record(struct unpacker *unpacker, struct pax *pax, struc
 static void read_record(struct unpacker *unpacker, struct pax *pax, struct text key,
                         struct text value)
 {
-    static const char schily[] = "SCHILY.xattr.";
+    static const char schily[] = "SCHILY.xattr.", libarchive[] = "LIBARCHIVE.xattr.";
     if (equals(key, "path")) {
         pax->path = name_of(unpacker, value);
     } else if (equals(key, "linkpath")) {
         pax->link = name_of(unpacker, value);
     } else if (starts_with(key, schily)) {
         add_xattr(unpacker, key.bytes + sizeof schily - 1, key.length - (sizeof schily - 1), value);
+    } else if (starts_with(key, libarchive)) {
+        struct text name = {key.bytes + sizeof libarchive - 1, key.length - sizeof libarchive + 1};
+        add_encoded_xattr(unpacker, name, value);
     } else if (starts_with(key, "GNU.sparse.")) {
         read_sparse_record(unpacker, pax, key, value);
     } else if (equals(key, "size")) {

@@ -48,7 +48,8 @@ RECORDS = [
     pax(b"11 path=a\n"), pax(b"12 path=a\n"), pax(b"9 size=0\n"), pax(b"=\n"), pax(b""),
     pax({"GNU.sparse.map": b"0,1,2"}), pax({"GNU.sparse.major": b"1", "GNU.sparse.minor": b"0"}),
     pax({"GNU.sparse.offset": b"1"}), pax({"GNU.sparse.numbytes": b"1"}), pax({"mtime": b"-.5"}),
-    pax({"SCHILY.xattr.user.": b""}), gnu_long(b""), gnu_long(b"d/" * 400), gnu_long(b"x", b"K"),
+    pax({"SCHILY.xattr.user.": b""}), pax({"LIBARCHIVE.xattr.user.%4%41%": b"YQ"}),
+    pax({"LIBARCHIVE.xattr.%": b"="}), gnu_long(b""), gnu_long(b"d/" * 400), gnu_long(b"x", b"K"),
 ]  # fmt: skip
 
 

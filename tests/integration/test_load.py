@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import json
@@ -20,6 +21,7 @@ import zstandard
 from pyrunc.engine.engine import Engine
 from pyrunc.engine.images import inspect_image
 from pyrunc.engine.load import describe, load, load_embedded
+from pyrunc.errors import UnsafeArchive
 from pyrunc.paths import Paths
 from pyrunc.storage import images
 from pyrunc.storage.layers import read_stored
@@ -430,6 +432,46 @@ def test_attributes_arrive_as_the_tar_says(paths: Paths, directory: Path) -> Non
         assert root.stat("c").st_mtime == 7.25
         assert stat.S_ISFIFO(root.stat("fifo").st_mode)
         assert root.stat("ü" * 60).st_uid == 4_000_000_000
+
+
+def test_attributes_that_bsdtar_writes_arrive(paths: Paths, directory: Path) -> None:
+    """It writes LIBARCHIVE.xattr: the name with %XX, the value in base64 without padding."""
+    capability = bytes.fromhex("0100000200040000") + bytes(12)
+    values = {"user.1": b"x", "user.2": b"xy", "user.3": b"xyz", "user.a b": bytes(range(256))}
+    records = {
+        f"LIBARCHIVE.xattr.{key.replace(' ', '%20')}": base64.b64encode(value).rstrip(b"=")
+        for key, value in values.items()
+    }
+    records["LIBARCHIVE.xattr.security.capability"] = base64.b64encode(capability)
+    load_layers(
+        paths,
+        directory,
+        pax(records | {"LIBARCHIVE.xattr.trusted.overlay.opaque": b"eQ"})
+        + file("a")
+        # The plain one counts, wherever it stands.
+        + pax({"LIBARCHIVE.xattr.user.x": b"eQ==", "SCHILY.xattr.user.x": b"plain"})
+        + file("b")
+        + pax({"SCHILY.xattr.user.x": b"plain", "LIBARCHIVE.xattr.user.x": b"eQ=="})
+        + file("c")
+        + pax({"LIBARCHIVE.xattr.user.x": b"eQ\0=", "LIBARCHIVE.xattr.user.%zz%4": b""})
+        + file("d")
+        + pax({f"LIBARCHIVE.xattr.user.{n}": bad for n, bad in enumerate((b"e", b"====", b"e=Q"))})
+        + file("e"),
+    )
+
+    with Rootfs(paths, "t:1") as root:
+        assert root.xattrs("a") == values | {"security.capability": capability}
+        assert root.xattrs("b") == root.xattrs("c") == {"user.x": b"plain"}
+        assert root.xattrs("d") == {"user.%zz%4": b""}
+        assert root.xattrs("e") == {}
+
+
+@pytest.mark.parametrize("name", ["user.%00", "user.a%00b"])
+def test_encoded_attribute_with_a_nul_in_its_name_is_refused(
+    name: str, paths: Paths, directory: Path
+) -> None:
+    with pytest.raises(UnsafeArchive, match="a pax record is malformed"):
+        load_layers(paths, directory, pax({f"LIBARCHIVE.xattr.{name}": b""}) + file("a"))
 
 
 def test_loading_again_changes_nothing(paths: Paths, directory: Path) -> None:
