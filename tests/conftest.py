@@ -19,6 +19,7 @@ from tests.images import busybox
 
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
 _numbers = itertools.count(os.getpid() % 97 * 37)
+_GIVEN_NUMBERS = 4000  # from there on, numbers stand in files of tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,7 +121,7 @@ def directory() -> Iterator[Path]:
 def pyrunc() -> Iterator[Engine]:
     """Yield an engine of this test's own; afterwards nothing of it is left."""
     path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
-    engine = Engine(path, next(_numbers) % 4096)
+    engine = Engine(path, next(_numbers) % _GIVEN_NUMBERS)
     yield engine
     engine.remove()
 
@@ -144,7 +145,7 @@ def loaded(pyrunc: Engine, busybox_archive: Path) -> Engine:
 def module_engine(busybox_archive: Path) -> Iterator[Engine]:
     """Yield an engine that has `busybox`, for all tests of a file; see `shared`."""
     path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
-    engine = Engine(path, next(_numbers) % 4096)
+    engine = Engine(path, next(_numbers) % _GIVEN_NUMBERS)
     engine("load", "-q", "-i", busybox_archive, check=True)
     # What is made once and stays, its bridge above all, is there before any test looks at the host.
     engine("run", "--rm", "busybox", "true", check=True)

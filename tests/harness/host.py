@@ -56,7 +56,7 @@ def _is_passing(item: str) -> bool:
     return "@if" in item or SETTLER in item
 
 
-def wait_until_unchanged(before: Snapshot, patience_seconds: float = 3.0) -> list[str]:
+def wait_until_unchanged(before: Snapshot, patience_seconds: float = 30.0) -> list[str]:
     """Return the difference that stays.
 
     Kernel: network namespaces, and with them veth pairs, die asynchronously; a sync takes what it

@@ -133,7 +133,7 @@ def sh(*lines: str) -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], bool], patience_seconds: float = 3.0) -> bool:
+def wait_for(condition: Callable[[], bool], patience_seconds: float = 30.0) -> bool:
     """Tell whether a condition becomes true in time."""
     import time
 

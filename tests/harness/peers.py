@@ -67,7 +67,7 @@ class Docker:
         """Stop both daemons, the younger first, and wait for them."""
         for process in reversed(self.processes):
             process.terminate()
-            process.wait(30)
+            process.wait(60)
         self.log.close()
 
 

@@ -37,7 +37,7 @@ class Screen:
             env=engine.environment | {"TERM": "xterm"},
             cwd=str(engine.directory),
             dimensions=(ROWS, COLUMNS),
-            timeout=10 * SLOWNESS,
+            timeout=60 * SLOWNESS,
         )
         self.child.delaybeforesend = None
         self.before = termios.tcgetattr(self.child.child_fd)

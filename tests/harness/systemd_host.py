@@ -202,7 +202,7 @@ class SystemdHost:
         Path(self._unified, self.name, "beside").mkdir()
 
     def _await_boot(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, "systemd has ended"
             assert time.monotonic() < deadline, "systemd does not come up"
@@ -235,7 +235,7 @@ def _remove_stale(hierarchies: list[str]) -> None:
 
 
 def _remove_tree(place: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     below = [Path(directory) for directory, _, _ in os.walk(place, topdown=False)]
     for directory in below:
         while directory.exists():

@@ -102,7 +102,7 @@ class Runtime:
 
     def wait_for(self, container_id: str, status: str) -> dict[str, Any]:
         """Wait until the container is in that status."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (state := self.state(container_id))["status"] != status:
             assert time.monotonic() < deadline, state
             time.sleep(0.01)

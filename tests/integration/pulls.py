@@ -119,7 +119,7 @@ def is_sound(engine: Engine) -> bool:
 def engine_with_an_image() -> Iterator[Engine]:
     """Run an engine that has pulled one image already, for all tests of a file."""
     path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
-    engine = Engine(path, os.getpid() % 4096)
+    engine = Engine(path, 4010)
     try:
         with running_double() as double:
             double.add_image("kept:1", [tar_of({"kept": b"1"})])

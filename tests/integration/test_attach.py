@@ -61,16 +61,19 @@ def attached(
 ) -> subprocess.Popen[bytes]:
     """Start `attach`, and wait until the monitor has it."""
     pid = monitor(engine, name)
-    count = connections(pid)
+    before = connections(pid)
     client = spawn(made, engine, "attach", *words, name)
-    wait_until(lambda: connections(pid) > count)
+    wait_until(lambda: connections(pid) - before)  # others may leave meanwhile
     return client
 
 
-def connections(pid: int) -> int:
-    """Return how many sockets a monitor holds."""
-    links = [fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()]
-    return sum(str(link).startswith("socket:") for link in links)
+def connections(pid: int) -> set[str]:
+    """Return the sockets that a monitor holds."""
+    names = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            names.add(str(fd.readlink()))
+    return {name for name in names if name.startswith("socket:")}
 
 
 def monitor(engine: Engine, name: str) -> int:
@@ -80,7 +83,7 @@ def monitor(engine: Engine, name: str) -> int:
     return int(json.loads(state.read_text())["monitor_pid"])
 
 
-def wait_until(condition: Any, seconds: float = 10) -> None:
+def wait_until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds * SLOWNESS
     while not condition():
         assert time.monotonic() < deadline
@@ -101,7 +104,7 @@ def test_input_output_and_code_are_the_containers(
 ) -> None:
     detached(shared, "-i", f"{ECHO}; echo err >&2")
     client = attached(clients, shared)
-    out, err = client.communicate(b"word\n", timeout=10 * SLOWNESS)
+    out, err = client.communicate(b"word\n", timeout=60 * SLOWNESS)
 
     assert (client.returncode, out, err) == (3, b"got word\n", b"")
 
@@ -122,7 +125,7 @@ def test_all_get_the_output_and_any_may_type(
         for reader in (first, second, deaf):
             assert reader.stdout is not None
             assert reader.stdout.readline() == word
-    assert [one.wait(10 * SLOWNESS) for one in (first, second, deaf)] == [5, 5, 5]
+    assert [one.wait(60 * SLOWNESS) for one in (first, second, deaf)] == [5, 5, 5]
 
 
 def test_bytes_of_all_values_pass_unchanged_both_ways(
@@ -164,9 +167,9 @@ def test_client_that_is_stopped_for_a_moment_misses_nothing(
     detached(shared, "-i", "read x; yes | head -c 100000; exit 3")
     stopped, other = attached(clients, shared), attached(clients, shared)
     stopped.send_signal(signal.SIGSTOP)
-    out, _ = other.communicate(b"go\n", timeout=8 * SLOWNESS)  # sooner than it is given up
+    out, _ = other.communicate(b"go\n", timeout=60 * SLOWNESS)  # sooner than it is given up
     stopped.send_signal(signal.SIGCONT)
-    late, _ = stopped.communicate(timeout=10 * SLOWNESS)
+    late, _ = stopped.communicate(timeout=60 * SLOWNESS)
 
     assert (out, late) == (b"y\n" * 50_000, b"y\n" * 50_000)
     assert (other.returncode, stopped.returncode) == (3, 3)
@@ -183,7 +186,7 @@ def test_start_without_input_does_not_end_it(
     start.kill()
     start.wait()
     client = attached(clients, shared)
-    out, _ = client.communicate(b"word\n", timeout=10 * SLOWNESS)
+    out, _ = client.communicate(b"word\n", timeout=60 * SLOWNESS)
 
     assert (client.returncode, out) == (8, b"got word\n")
 
@@ -212,7 +215,7 @@ def test_run_that_is_killed_leaves_what_can_be_attached_to(
     client.send_signal(signal.SIGTERM)  # it goes to the container
     client.stdout.read()
 
-    assert client.wait(10 * SLOWNESS) == 4
+    assert client.wait(60 * SLOWNESS) == 4
 
 
 def test_signals_stay_here_without_sig_proxy(
@@ -222,7 +225,7 @@ def test_signals_stay_here_without_sig_proxy(
     client = attached(clients, shared, "--sig-proxy=false")
     client.send_signal(signal.SIGTERM)
 
-    assert client.wait(10 * SLOWNESS) == -signal.SIGTERM
+    assert client.wait(60 * SLOWNESS) == -signal.SIGTERM
     assert shared.json("inspect", "box")[0]["State"]["Running"]
 
 
@@ -236,7 +239,7 @@ def test_run_without_sig_proxy_leaves_the_container_to_its_monitor(
     run.stdout.readline()
     run.send_signal(signal.SIGINT)
 
-    assert run.wait(10 * SLOWNESS) == -signal.SIGINT
+    assert run.wait(60 * SLOWNESS) == -signal.SIGINT
     assert shared.json("inspect", "box")[0]["State"]["Running"]
 
 
@@ -249,7 +252,7 @@ def test_reader_that_leaves_ends_attach_and_not_the_container(
     client.stdout.readline()
     client.stdout.close()
 
-    assert client.wait(10 * SLOWNESS) == -signal.SIGPIPE
+    assert client.wait(60 * SLOWNESS) == -signal.SIGPIPE
     assert shared.json("inspect", "box")[0]["State"]["Running"]
 
 
@@ -342,7 +345,7 @@ def test_stop_reaches_all_who_are_attached(
     several = [attached(clients, shared) for _ in range(3)]
     shared("kill", "box", check=True)
 
-    assert [one.wait(10 * SLOWNESS) for one in several] == [137] * 3
+    assert [one.wait(60 * SLOWNESS) for one in several] == [137] * 3
     wait_until(lambda: shared("ps", "-aq").stdout == "")
 
 
@@ -382,17 +385,18 @@ def read(client: Launch, size: int) -> bytes:
 
 
 def test_one_that_stops_reading_holds_up_nobody_for_ever(root: Path, tmp_path: Path) -> None:
+    # Long enough for us, who read and may have to wait for a processor.
+    patience = {"patience_ms": 2000, "interactive": True, "stdin_stays": True}
     launch = begin(simple(root), ["sh", "-c", "read x; yes | head -c 3000000; read x"],
-                   job(tmp_path, interactive=True, stdin_stays=True))  # fmt: skip
+                   job(tmp_path, **patience))  # fmt: skip
     until_started(launch)
     with joined(tmp_path) as stopped:
+        began = time.monotonic()
         launch.send_stdin(b"go\n")
         launch.receive()  # there is room again
-        began = time.monotonic()
         assert read(launch, 3_000_000) == b"y\n" * 1_500_000
-        assert (
-            time.monotonic() - began >= 0.2 / SLOWNESS
-        )  # it was waited for, as long as there is patience
+        # It was waited for, as long as there is patience.
+        assert time.monotonic() - began >= 2 / SLOWNESS
         got = 0
         while not isinstance(packet := stopped.receive(), Missed):
             assert isinstance(packet, Output)
@@ -406,9 +410,10 @@ def test_one_that_stops_reading_holds_up_nobody_for_ever(root: Path, tmp_path: P
 def test_starter_that_stops_reading_holds_it_up_only_while_it_is_alone(
     root: Path, tmp_path: Path
 ) -> None:
-    launch = begin(simple(root), ["sh", "-c", "yes | head -c 3000000"], job(tmp_path))
+    launch = begin(simple(root), ["sh", "-c", "yes | head -c 3000000"],
+                   job(tmp_path, patience_ms=2000))  # fmt: skip
     until_started(launch)
-    time.sleep(0.5)
+    time.sleep(2.2)
     io = Path(f"/proc/{launch.launcher_pid}/io").read_text()
     assert int(io.split()[1]) < MEBIBYTE  # it waits, though its patience would have ended
     with joined(tmp_path) as other:

@@ -39,7 +39,7 @@ def spawn(engine: Engine, *words: str, **options: Any) -> subprocess.Popen[bytes
     )
 
 
-def end(process: subprocess.Popen[bytes], seconds: float = 10) -> int:
+def end(process: subprocess.Popen[bytes], seconds: float = 60) -> int:
     """Return the exit code; a process that does not end fails the test and is killed."""
     try:
         return process.wait(seconds * SLOWNESS)
@@ -166,8 +166,9 @@ def test_processes_are_limited_and_all_gone_at_the_end(loaded: Engine) -> None:
 
 def test_init_reaps_orphans_and_can_not_be_rewritten(loaded: Engine) -> None:
     script = (
-        "for i in 1 2 3 4 5 6 7 8; do (sleep 0.05 & ) & done; sleep 0.5;"
-        " grep -l 'State:.Z' /proc/[0-9]*/status; (echo x >/proc/1/exe) 2>&1; exit 5"
+        "for i in 1 2 3 4 5 6 7 8; do (sleep 0.05 & ) & done; sleep 0.2; i=0;"
+        " while grep -q 'State:.Z' /proc/[0-9]*/status && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1;"
+        " done; grep -l 'State:.Z' /proc/[0-9]*/status; (echo x >/proc/1/exe) 2>&1; exit 5"
     )
     done = loaded(*RUN, "--init", "busybox", "sh", "-c", script)
     assert done.returncode == 5
@@ -201,7 +202,7 @@ class Terminal:
     def write(self, data: bytes) -> None:
         os.write(self.master, data)
 
-    def until(self, text: bytes, seconds: float = 5) -> None:
+    def until(self, text: bytes, seconds: float = 60) -> None:
         """Read until `text` is there; keep what comes behind it."""
         deadline = time.monotonic() + seconds * SLOWNESS
         while text not in self.seen:
@@ -238,9 +239,9 @@ def test_terminal_has_the_size_passes_ctrl_c_and_gives_the_exit_code(
     shell.until(b"31 97")
     shell.until(b"/dev/pts/0")
     shell.resize(40, 111)
-    time.sleep(0.1 * SLOWNESS)
-    shell.write(b"stty size\n")
-    shell.until(b"40 111")
+    # It goes its own way into the container: it may come behind what is typed next.
+    shell.write(b"until [ \"$(stty size)\" = '40 111' ]; do sleep 0.02; done; echo re''sized\n")
+    shell.until(b"resized")
     shell.write(b"sleep 100; echo after $?\n")
     shell.until(b"echo after")
     time.sleep(0.2 * SLOWNESS)

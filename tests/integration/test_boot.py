@@ -34,7 +34,7 @@ def lose_the_machine(engine: Engine) -> None:
             words = state.read_text()
             monitor = int(words.split('"monitor_pid":')[1].split(",")[0])
             os.kill(monitor, signal.SIGKILL)
-            deadline = time.monotonic() + 10 * SLOWNESS
+            deadline = time.monotonic() + 60 * SLOWNESS
             while Path(f"/proc/{monitor}").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
             state.unlink()

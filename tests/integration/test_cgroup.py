@@ -40,7 +40,7 @@ def start(groups: cgroup.ContainerCgroups, script: str) -> subprocess.Popen[byte
 
 
 def wait_for(groups: cgroup.ContainerCgroups, count: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(cgroup.processes(groups)) != count:
         assert time.monotonic() < deadline, cgroup.processes(groups)
         time.sleep(0.01)
@@ -51,7 +51,7 @@ def test_processes_are_listed_and_killed_together(groups: cgroup.ContainerCgroup
     wait_for(groups, 4)
     assert process.pid in cgroup.processes(groups)
     assert cgroup.kill_all(groups) == 4
-    assert process.wait(5) == -9
+    assert process.wait(60) == -9
     wait_for(groups, 0)
 
 
@@ -62,7 +62,7 @@ def test_frozen_processes_die_too(groups: cgroup.ContainerCgroups) -> None:
     assert cgroup.is_frozen(groups)
     cgroup.kill_all(groups)
     cgroup.thaw_all(groups)
-    assert process.wait(5) == -9
+    assert process.wait(60) == -9
 
 
 def test_busy_cgroup_is_not_removed(groups: cgroup.ContainerCgroups) -> None:
@@ -72,7 +72,7 @@ def test_busy_cgroup_is_not_removed(groups: cgroup.ContainerCgroups) -> None:
         cgroup.remove(groups, timeout_seconds=0.05)
     assert "EBUSY" in str(caught.value)
     cgroup.kill_all(groups)
-    process.wait(5)
+    process.wait(60)
 
 
 def test_remove_takes_those_below_and_is_idempotent(groups: cgroup.ContainerCgroups) -> None:
@@ -89,7 +89,7 @@ def test_stats_and_out_of_memory_kills_are_counted(groups: cgroup.ContainerCgrou
     Path(memory, "memory.limit_in_bytes").write_text("8M")
     Path(memory, "memory.memsw.limit_in_bytes").write_text("8M")
     assert cgroup.oom_count(groups) == 0
-    start(groups, "exec tail /dev/zero").wait(20)
+    start(groups, "exec tail /dev/zero").wait(60)
     assert cgroup.oom_count(groups) == 1
     assert set(cgroup.stats(groups)) == {"memory_bytes", "cpu_ns", "pids"}
 

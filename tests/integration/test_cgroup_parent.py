@@ -118,7 +118,7 @@ class Inside:
         return sorted(line.split()[0] for line in listed if line.split())
 
     def await_no_units(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.units() or any(self.unified.glob("**/pyrunc-*.scope")):
             assert time.monotonic() < deadline, self.units()
             time.sleep(0.02)

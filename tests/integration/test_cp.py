@@ -469,8 +469,8 @@ def test_stopped_container_can_t_start_while_it_is_copied(shared: Engine, here: 
         os.write(write_fd, raw.getvalue()[512:])
     finally:
         os.close(write_fd)
-    assert process.wait(20) == 0
-    starter.join(20)
+    assert process.wait(60) == 0
+    starter.join(60)
     # Before the copy or after it, never in between.
     assert started[0].stdout in ("file\n", "")
     shared("rm", "-f", "late", check=True)

@@ -46,12 +46,12 @@ class Follower:
     def end(self) -> int:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(10 * SLOWNESS)
+        return self.process.wait(60 * SLOWNESS)
 
 
 @pytest.fixture
 def follower(loaded: Engine) -> Iterator[Follower]:
-    running = Follower(loaded, "--filter", "type=container", "--since", "1s")
+    running = Follower(loaded, "--filter", "type=container", "--since", "1h")
     yield running
     running.process.kill()
     running.process.wait()
@@ -128,7 +128,7 @@ def test_until_ends_the_following(loaded: Engine) -> None:
     done = loaded("events", "--until", f"{time.time() + 0.5:.3f}")
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert 0.2 / SLOWNESS < time.monotonic() - before < 10 * SLOWNESS
+    assert 0.2 / SLOWNESS < time.monotonic() - before < 60 * SLOWNESS
 
 
 def test_bad_words_are_refused(loaded: Engine) -> None:
@@ -143,7 +143,7 @@ def test_bad_words_are_refused(loaded: Engine) -> None:
 def test_a_client_that_is_killed_leaves_one_start_and_one_die(loaded: Engine, moment: str) -> None:
     words = ("run", *NONE, "--name", "box", "busybox", "sh", "-c", "sleep 0.2; exit 4")
     loaded(*words, env={"PYRUNC_FAULT": f"{moment}:kill"})
-    deadline = time.monotonic() + 10 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while moment != "spawn-launcher" and loaded("wait", "box").stdout != "4\n":
         assert time.monotonic() < deadline
     loaded("ps", "-a", check=True)
@@ -159,7 +159,7 @@ def test_a_monitor_that_is_killed_leaves_one_start_and_one_die(loaded: Engine) -
     container_id = loaded.json("inspect", "box")[0]["Id"]
     path = loaded.runroot / "containers" / container_id / "state.json"
     os.kill(json.loads(path.read_text())["monitor_pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 10 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while loaded("inspect", "-f", "{{.State.Status}}", "box").stdout != "exited\n":
         assert time.monotonic() < deadline
     loaded("start", "box", check=True)
@@ -179,7 +179,7 @@ def test_two_that_were_lost_with_the_machine_are_told_apart(loaded: Engine) -> N
     os.kill(json.loads((run_dir / "state.json").read_text())["monitor_pid"], signal.SIGKILL)
     (run_dir / "state.json").unlink()
 
-    deadline = time.monotonic() + 10 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while loaded("wait", "long").stdout != "255\n":
         assert time.monotonic() < deadline
         loaded("ps", check=True)

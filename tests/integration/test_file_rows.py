@@ -42,7 +42,7 @@ def test_edit_in_a_terminal_then_commit(pyrunc: Engine) -> None:
     )  # fmt: skip
     os.close(slave)
     os.write(master, b"echo edited > /root/note; exit\n")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     os.close(master)
 
     pyrunc("commit", "ws", "my:1", check=True)
@@ -101,7 +101,7 @@ def test_container_moves_to_another_engine(pyrunc: Engine, directory: Path) -> N
         pyrunc.argv("import", "-c", "CMD sh", "-", "flat:1"),
         stdin=exported.stdout, env=pyrunc.environment, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    assert exported.wait(30) == 0
+    assert exported.wait(60) == 0
     pyrunc("commit", "moving", "layered:1", check=True)
     pyrunc("save", "-o", directory / "both.tar", "flat:1", "layered:1", check=True)
 

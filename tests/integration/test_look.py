@@ -120,7 +120,7 @@ def test_stats_goes_on_until_it_is_stopped(boxes: Engine) -> None:
         said += os.read(controller, 4096)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     assert said.startswith(b"\x1b[2J\x1b[HCONTAINER ID")
     assert b"\x1b[K\r\n" in said
     os.close(controller)
@@ -165,10 +165,10 @@ def test_wait_for_the_next_end_and_for_the_removal(shared: Engine) -> None:
     assert shared("wait", "box").stdout == "1\n"
     while next_exit.poll() is None:
         shared("start", "-a", "box", check=True)
-    assert next_exit.communicate(timeout=20)[0] == "0\n"
+    assert next_exit.communicate(timeout=60)[0] == "0\n"
     assert removed.poll() is None
     shared("rm", "box", check=True)
-    assert removed.communicate(timeout=20)[0] in ("0\n", "1\n")
+    assert removed.communicate(timeout=60)[0] in ("0\n", "1\n")
     bad = shared("wait", "--condition", "soon", "box")
     assert (bad.returncode, 'invalid condition: "soon"' in bad.stderr) == (1, True)
 

@@ -27,7 +27,7 @@ def listening(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(4)
-        listener.settimeout(20)
+        listener.settimeout(60)
         yield listener
 
 
@@ -35,7 +35,7 @@ def received(listener: socket.socket) -> tuple[bytes, int]:
     """Return the words and the one descriptor that came with them."""
     connection, _ = listener.accept()
     with connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         words, descriptors, _, _ = socket.recv_fds(connection, 4096, 4)
         assert len(descriptors) == 1
         assert connection.recv(100) == b""
@@ -46,7 +46,7 @@ def read_until(descriptor: int, text: bytes) -> bytes:
     """Read a terminal until it has shown `text`."""
     printed = b""
     while text not in printed:
-        assert select.select([descriptor], [], [], 20)[0], printed
+        assert select.select([descriptor], [], [], 60)[0], printed
         printed += os.read(descriptor, 4096)
     return printed
 
@@ -76,7 +76,7 @@ def test_console_socket_gets_the_master(box: Box) -> None:
     os.write(master, b"hello\r")
     read_until(master, b"got hello\r\n")
     os.close(master)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}/stat").exists():  # the terminal hung up
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -94,7 +94,7 @@ def test_console_of_the_first_process_stays(box: Box) -> None:
     inner, outer = os.openpty()
     process = subprocess.Popen(box.line("-t", "--", "tty"), stdin=outer, stdout=outer, stderr=outer)
     assert b"/dev/pts/1" in read_until(inner, b"\n")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert Path(f"/proc/{box.pid}/mountinfo").read_text() == before
     for descriptor in (master, inner, outer):
         os.close(descriptor)
@@ -113,7 +113,7 @@ def test_terminal_in_the_foreground_is_one_of_the_containers(box: Box) -> None:
     termios.tcsetwinsize(slave, (44, 88))
     process.send_signal(signal.SIGWINCH)
     read_until(master, b"44 88")
-    assert process.wait(20) == 4
+    assert process.wait(60) == 4
     os.close(master)
     os.close(slave)
 
@@ -126,7 +126,7 @@ def test_terminal_takes_what_is_typed(box: Box) -> None:
     os.write(master, b"words\r")
     read_until(master, b"got words\r\n")
     os.write(master, b"\x03")
-    assert process.wait(20) == 128 + signal.SIGINT
+    assert process.wait(60) == 128 + signal.SIGINT
     os.close(master)
     os.close(slave)
 
@@ -152,7 +152,7 @@ def test_signals_are_passed_on(box: Box, number: signal.Signals) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
-    assert process.wait(20) == 9
+    assert process.wait(60) == 9
     process.stdout.close()
 
 
@@ -293,7 +293,7 @@ def test_pidfd_of_an_executed_process_is_sent(box: Box) -> None:
         words, pidfd = received(listener)
     assert (words, pid_of(pidfd)) == (b"setns", pid)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    assert select.select([pidfd], [], [], 20)[0]
+    assert select.select([pidfd], [], [], 60)[0]
     os.close(pidfd)
 
 
@@ -325,7 +325,7 @@ def test_process_whose_number_can_not_be_written_is_ended(box: Box) -> None:
     done = box.execute("-d", "--pid-file", "/no/such/pid", "--", "sleep", "1000")
     assert done.returncode == 255
     assert "cannot write pid file '/no/such/pid'" in done.stderr
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while box.processes() != {box.pid}:
         assert time.monotonic() < deadline
         time.sleep(0.01)

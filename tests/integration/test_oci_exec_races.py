@@ -18,7 +18,7 @@ from .exec_box import Box, box
 
 __all__ = ["box"]
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def create(bundle: Bundle, oci: Runtime, fault: str) -> subprocess.CompletedProc
 
 def left_behind(oci: Runtime) -> list[str]:
     """Return what is there of the container: processes, cgroups, its directory."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         processes = [
             path.parent.name

@@ -224,7 +224,7 @@ def test_prestart_hook_finds_a_joined_network_and_is_not_in_it(
     other = subprocess.Popen(["unshare", "--net", "sleep", "60"])
     try:
         path = f"/proc/{other.pid}/ns/net"
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while _link(path) == _link("/proc/self/ns/net"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -334,9 +334,9 @@ def test_hook_past_its_timeout_is_killed_with_what_it_started(
     else:
         oci.create(bundle.path, name)
         told = oci("start", name).stderr + oci("delete", "--force", name, check=True).stderr
-    assert 1 / SLOWNESS <= time.monotonic() - begin < 8
+    assert 1 / SLOWNESS <= time.monotonic() - begin < 60
     assert "hook ran past specified timeout of 1.0s" in told
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -373,15 +373,15 @@ def test_what_a_hook_leaves_running_keeps_nobody_waiting(
     bundle: Bundle, oci: Runtime, name: str, kind: str
 ) -> None:
     left = bundle.directory / "left"
-    text = f"#!/bin/sh\n(/bin/sleep 30; echo late) &\necho $! > {left}\n"
+    text = f"#!/bin/sh\n(/bin/sleep 300; echo late) &\necho $! > {left}\n"
     if kind == "startContainer":
-        text = "#!/bin/sh\n(/bin/sleep 30; echo late) &\n"
+        text = "#!/bin/sh\n(/bin/sleep 300; echo late) &\n"
     hook(bundle, kind, text)
     begin = time.monotonic()
     oci.create(bundle.write("sleep", "60"), name)
     oci("start", name, check=True)
     oci("delete", "--force", name, check=True)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 100
     if left.exists() and kind in IN_CALLER:
         os.kill(int(left.read_text()), signal.SIGKILL)
 
@@ -523,7 +523,7 @@ def test_killed_create_ends_the_launch_while_its_hook_runs(
     found = subprocess.run(["pgrep", "-f", path], capture_output=True, text=True, check=True)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while cgroups_named(name):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -544,7 +544,7 @@ def test_fault_at_a_step_of_hooks_leaves_nothing(
     done = oci("create", "-b", bundle.path, name, env={"PYRUNC_FAULT": f"{step}:{action}"})
     assert done.returncode == 1
     assert "unable to start container process" in done.stderr or action == "kill"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not nothing_left(oci, name):
         assert time.monotonic() < deadline, (step, action, done.stderr)
         time.sleep(0.01)
@@ -605,7 +605,7 @@ def in_background(oci: Runtime, ready: Path, *words: str | Path) -> subprocess.P
     process = subprocess.Popen(
         [*map(str, line)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not ready.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
@@ -621,7 +621,7 @@ def test_interrupted_create_ends_its_hook_and_undoes_everything(
     hook(bundle, "poststop", f"#!/bin/sh\n/bin/touch {bundle.directory}/stopped\n")
     process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
     process.send_signal(signal.SIGINT)
-    assert "interrupted" in process.communicate(timeout=10)[1]
+    assert "interrupted" in process.communicate(timeout=60)[1]
     assert nothing_left(oci, name)
     assert (bundle.directory / "stopped").exists()
     assert not subprocess.run(["pgrep", "-f", str(ready)], capture_output=True).stdout
@@ -693,7 +693,7 @@ def test_preserved_descriptors_are_the_commands_and_no_hooks(
         timeout=60,
     )
     oci("start", name, check=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (bundle.rootfs / "tmp/last").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -744,7 +744,7 @@ def test_launch_that_nobody_waits_for_leaves_no_created_container(
     process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
     kill_alone(process)
     oci("delete", "--force", name, check=True)  # comes before the launch is through
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while cgroups_named(name):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -759,7 +759,7 @@ def test_created_container_is_not_left_where_its_create_was_killed(
     hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 0.5\n")
     process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
     kill_alone(process)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while cgroups_named(name):
         assert time.monotonic() < deadline
         time.sleep(0.01)

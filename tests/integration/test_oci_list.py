@@ -79,7 +79,7 @@ def pids_named(word: str) -> list[int]:
 
 
 def wait_for_pids(word: str, count: int) -> list[int]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(pids := pids_named(word)) < count and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(pids) == count

@@ -60,7 +60,7 @@ class Manager:
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address.replace("@", "\0", 1))
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         self.environment = os.environ | {"NOTIFY_SOCKET": address}
 
     def received(self, count: int) -> list[str]:

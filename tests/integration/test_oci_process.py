@@ -232,7 +232,7 @@ def test_terminal_has_its_size(container: Container) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(container.bundle.directory / "console"))
     listener.listen(1)
-    listener.settimeout(20)
+    listener.settimeout(60)
     bundle = container.bundle.write("stty", "size")
     path = str(container.bundle.directory / "console")
     container.oci.create(bundle, container.name, "--console-socket", path)

@@ -125,7 +125,7 @@ def left_of(host: SystemdHost, container_id: str) -> list[str]:
 
 def await_state(host: SystemdHost, unit: str, wanted: str) -> None:
     """Wait until a unit is active, or failed."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (state := host.unit(unit)["ActiveState"]) != wanted:
         assert time.monotonic() < deadline, state
         time.sleep(0.02)
@@ -506,7 +506,7 @@ def test_create_killed_while_it_waits_for_systemd_leaves_what_delete_removes(
     null = subprocess.DEVNULL
     line = oci.line("create", "-b", bundle.write("sleep", "60"), name)
     creating = subprocess.Popen(line, stdin=null, stdout=null)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while unit not in oci.host.systemctl("list-jobs"):
         assert time.monotonic() < deadline
         assert creating.poll() is None
@@ -550,7 +550,7 @@ def test_podman_runs_containers_in_scopes(bundle: Bundle, oci: Inside, directory
         assert "uid=0" in oci.host(*podman, "exec", "box", "id", check=True).stdout
     finally:
         oci.host(*podman, "rm", "--force", "--time", "0", "box", check=True)
-    deadline = time.monotonic() + 10  # conmon cleans up, and ends, behind it
+    deadline = time.monotonic() + 60  # conmon cleans up, and ends, behind it
     while left_of(oci.host, "libpod-"):
         assert time.monotonic() < deadline, left_of(oci.host, "libpod-")
         time.sleep(0.05)

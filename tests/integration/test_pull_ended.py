@@ -54,7 +54,7 @@ def test_ended_pull_goes_on_with_the_next(
             return False
         send_part(request, registry, 2 << 20)
         stalled.set()
-        gone.wait(20)
+        gone.wait(60)
         return True
 
     registry.faults.append(once(stalls))
@@ -63,10 +63,10 @@ def test_ended_pull_goes_on_with_the_next(
         pyrunc.argv("pull", name), env=pyrunc.environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    assert stalled.wait(20)
+    assert stalled.wait(60)
     wait_until(lambda: sum(partials(pyrunc.root).values()) > 1 << 20)
     first.send_signal(number)
-    _, said = first.communicate(timeout=10)
+    _, said = first.communicate(timeout=60)
     gone.set()
     assert not pyrunc("images", "-q", check=True).stdout
     assert pyrunc("system", "check").returncode == 0
@@ -91,7 +91,7 @@ def test_interrupt_waits_for_no_registry(pyrunc: Engine, registry: Double) -> No
         if not request.path.endswith(tuple(one["digest"] for one in layers)):
             return False
         silent.release()
-        gone.wait(30)
+        gone.wait(60)
         return True
 
     registry.faults.append(says_nothing)
@@ -99,10 +99,10 @@ def test_interrupt_waits_for_no_registry(pyrunc: Engine, registry: Double) -> No
         pyrunc.argv("pull", f"{registry.host}/x"), env=pyrunc.environment,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    assert silent.acquire(timeout=20)
-    assert silent.acquire(timeout=20)
+    assert silent.acquire(timeout=60)
+    assert silent.acquire(timeout=60)
     process.send_signal(signal.SIGINT)
-    code = process.wait(timeout=10)
+    code = process.wait(timeout=60)
     gone.set()
 
     assert code == 130
@@ -171,7 +171,7 @@ def test_two_pulls_share_one_download(pyrunc: Engine, registry: Double) -> None:
         )
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=30)[0].decode() for one in both]
+    said = [one.communicate(timeout=60)[0].decode() for one in both]
 
     assert [one.returncode for one in both] == [0, 0]
     assert said == [f"{name}:latest\n"] * 2

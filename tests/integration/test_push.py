@@ -143,7 +143,7 @@ def test_ended_push_goes_on_with_the_next(pyrunc: Engine, number: signal.Signals
             key = request.path.rpartition("/")[2]
             double.uploads[key] += request.handler.rfile.read(2_000_000)
             begun.set()
-            gone.wait(20)
+            gone.wait(60)
             request.reset()
             return True
 
@@ -151,9 +151,9 @@ def test_ended_push_goes_on_with_the_next(pyrunc: Engine, number: signal.Signals
         first = subprocess.Popen(
             pyrunc.argv("push", case.name), env=pyrunc.environment, stdout=subprocess.DEVNULL
         )
-        assert begun.wait(20)
+        assert begun.wait(60)
         first.send_signal(number)
-        code = first.wait(timeout=10)
+        code = first.wait(timeout=60)
         gone.set()
         done = pyrunc("push", case.name, check=True)
 

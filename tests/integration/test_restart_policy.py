@@ -23,7 +23,7 @@ FAILS = ("busybox", "sh", "-c", "echo up; exit 3")
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for it."""
-    deadline = time.monotonic() + 20 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -221,10 +221,14 @@ def test_rm_and_restart_do_not_go_together(loaded: Engine) -> None:
 def test_stop_waits_as_long_as_the_container_was_given(loaded: Engine) -> None:
     loaded(*RUN, "--stop-timeout", "0", "busybox", "sleep", "100", check=True)
     assert look(loaded, "{{.Config.StopTimeout}}") == "0"
-    before = time.monotonic()
-    loaded("stop", "box", check=True)
+    took: list[float] = []
+    while not took or (len(took) < 3 and took[-1] > 5 * SLOWNESS):  # the machine may stand still
+        loaded("start", "box", check=True)
+        before = time.monotonic()
+        loaded("stop", "box", check=True)
+        took.append(time.monotonic() - before)
 
-    assert time.monotonic() - before < 5 * SLOWNESS
+    assert took[-1] < 5 * SLOWNESS  # as long as stop waits when nothing is said is twice that
     assert loaded("wait", "box").stdout == "137\n"
 
 

@@ -56,7 +56,7 @@ def load_with(engine: Engine, archive: Path, inject: str, *more: str) -> None:
         code = subprocess.run(argv, stdout=file, stderr=file, env=engine.environment).returncode
     assert code == 0, output.read_text()
     if "STOP" in inject:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not any(state == "T" for _, state in settlers(engine)):
             assert time.monotonic() < end, "nobody came to sync"
             time.sleep(0.002)
@@ -78,9 +78,9 @@ def settlers(engine: Engine) -> list[tuple[int, str]]:
 
 def release(engine: Engine) -> None:
     """Let who stands still go on, and wait for its end."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while running := [pid for pid, state in settlers(engine) if state != "Z"]:
-        assert time.monotonic() < end, "not synced after 20 s"
+        assert time.monotonic() < end, "not synced after 60 s"
         for pid in running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)

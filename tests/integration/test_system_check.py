@@ -95,7 +95,7 @@ def test_a_container_whose_monitor_died_is_ended_with_an_unknown_code(loaded: En
     pid = loaded.json("inspect", "orphan")[0]["State"]["Pid"]
     monitor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(monitor, signal.SIGKILL)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 125
     assert b"its monitor died" in stderr
     loaded("ps", check=True)

@@ -32,7 +32,7 @@ SCENARIOS: dict[str, Callable[[Engine], list[str]]] = {
 }
 # Those that bring their own engine.
 APART = ("kill-image-commands", "hostile-layers")
-_NUMBER = 3701
+_NUMBER = 4008
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from tests.harness.engine import Completed, Engine
 from tests.harness.slow_clock import SLOWNESS
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60
 
 
 def at_once(acts: list[Callable[[], Completed]], width: int = 0) -> list[Completed]:
