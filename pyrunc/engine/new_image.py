@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from ..storage.layer_blob import NewLayer
     from ..storage.workspace import Workspace
 
+_PREFIX = "org.opencontainers.image."
+# What only who makes an image can know, and tells in labels.
+_ABOUT = (
+    *("authors", "description", "documentation", "licenses", "revision", "source", "title"),
+    *("url", "vendor", "version"),
+)
+
 
 def store_image(
     paths: Paths,
@@ -87,15 +94,22 @@ def with_history(config: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any
 
 
 def _annotations(config: dict[str, Any], parent: ImageRecord | None) -> dict[str, str]:
-    """Return what a manifest says of where its image comes from.
+    """Return what a manifest says of its image, and of where that comes from.
 
+    Of the labels with such a name only those count that this image was given: what it has from its
+    parent is about that one.
     Spec: image-spec annotations.md, "Pre-Defined Annotation Keys".
     """
-    found = {"created": str(config.get("created") or "")}
+    inherited = parent.labels if parent is not None else {}
+    labels = config.get("config", {}).get("Labels") or {}
+    known = {key: str(labels.get(f"{_PREFIX}{key}") or "") for key in _ABOUT}
+    own = {key: v for key, v in known.items() if inherited.get(f"{_PREFIX}{key}") != v}
+    found = {"authors": str(config.get("author") or "")} | {k: v for k, v in own.items() if v}
+    found["created"] = str(config.get("created") or "")
     if parent is not None:
         names = [name for name in parent.names if "@" not in name]
         found |= {"base.digest": parent.manifest_digest, "base.name": "".join(names[:1])}
-    return {f"org.opencontainers.image.{key}": value for key, value in found.items() if value}
+    return {f"{_PREFIX}{key}": value for key, value in sorted(found.items()) if value}
 
 
 class _Written:

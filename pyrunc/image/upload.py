@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 900.0
 CHUNK_BYTES = 64 << 20
 _WHOLE_BYTES = 1 << 20  # below that one request is enough
+_LEAST_LIMIT_BYTES = 1 << 40
 _STATE_LIMIT_BYTES = 1 << 16
 _NO_OCI = "a registry that does not know OCI's media types may take docker's: --format docker"
 
@@ -140,7 +141,8 @@ class Uploader:
         if response.status == 202 and location:
             # It does not want to: leave no upload behind.
             with contextlib.suppress(RegistryError):
-                self._transport.finish(self._send("DELETE", "", url=self._absolute(location)))
+                url = join_url(str(response.url), location)
+                self._transport.finish(self._send("DELETE", "", url=url, tries=1))
         return response.status == 201
 
     def _upload(
@@ -154,15 +156,25 @@ class Uploader:
             tell_resumed(offset)
         else:
             url = self._begin(blob)
-        if blob.size <= _WHOLE_BYTES and not offset:
-            whole = BlobPart(blob, 0, blob.size, tell, self._transport.is_cancelled)
-            try:
-                self._finish(url, blob, whole)
-            except RegistryError as error:
-                if not _is_passing(error):
-                    raise
-                raise _Lost(str(error), error) from error
+        if blob.size > _WHOLE_BYTES or offset:
+            self._upload_chunks(url, offset, blob, tell)
             return
+        whole = BlobPart(blob, 0, blob.size, tell, self._transport.is_cancelled)
+        try:
+            self._finish(url, blob, whole)
+        except RegistryError as error:
+            self._abandon(url, blob)
+            if not _is_passing(error):
+                raise
+            raise _Lost(str(error), error) from error
+
+    def _upload_chunks(
+        self, url: str, offset: int, blob: BlobFile, tell: Callable[[int], object]
+    ) -> None:
+        """Send what the registry has not; an upload that it refuses is taken back.
+
+        What a broken line leaves stays there, for the next command.
+        """
         failures = 0
         while offset < blob.size:
             end = min(blob.size, offset + self._chunk_bytes)
@@ -179,13 +191,28 @@ class Uploader:
                 failures = 0
             except RegistryError as error:
                 if not _is_passing(error):
+                    self._abandon(url, blob)
                     raise
                 failures += 1
                 if failures >= self._transport.patience.tries:
                     raise
                 self._transport.pause(failures - 1, url)
                 url, offset = self._status(url)
-        self._finish(url, blob, None)
+        try:
+            self._finish(url, blob, None)
+        except RegistryError as error:
+            if not _is_passing(error):
+                self._abandon(url, blob)
+            raise
+
+    def _abandon(self, url: str, blob: BlobFile) -> None:
+        """Take an upload back; who cannot hear that forgets it some day.
+
+        Spec: distribution-spec, "Cancel a blob upload": DELETE of its location.
+        """
+        with contextlib.suppress(RegistryError):
+            self._transport.finish(self._send("DELETE", "", url=url, tries=1))
+        self._forget(blob)  # not where the user interrupts this
 
     def _begin(self, blob: BlobFile) -> str:
         # An upload that nobody uses does no harm.
@@ -194,7 +221,7 @@ class Uploader:
             self._refuse(response, f"blob {blob.digest}")
         least = response.headers.get("OCI-Chunk-Min-Length", "")
         if least.isascii() and least.isdigit():
-            self._chunk_bytes = max(self._chunk_bytes, int(least[:12]))
+            self._chunk_bytes = max(self._chunk_bytes, min(int(least[:12]), _LEAST_LIMIT_BYTES))
         self._transport.finish(response)
         url = self._location(response)
         if blob.size > _WHOLE_BYTES:
@@ -236,7 +263,9 @@ class Uploader:
         if response.status not in (200, 202, 204):
             raise _Lost(str(response.status))
         location = response.headers.get("Location", "")
-        return (self._absolute(location) if location else url), _end_of_range(response, 0)
+        # What is relative is so to the host that answered, which may be another one.
+        next_url = join_url(str(response.url), location) if location else url
+        return next_url, _end_of_range(response, 0)
 
     def _finish(self, url: str, blob: BlobFile, whole: BlobPart | None) -> None:
         joint = "&" if "?" in url else "?"
@@ -270,7 +299,9 @@ class Uploader:
         # Security: an upload's URL may hold a secret of the registry's.
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(document.dump({"url": url, "digest": blob.digest}))
+            file.write(
+                document.dump({"url": url, "digest": blob.digest, "least": self._chunk_bytes})
+            )
         os.replace(fresh, blob.notes)
 
     def _resumed(self, blob: BlobFile) -> tuple[str, int]:
@@ -283,6 +314,9 @@ class Uploader:
             url = str(noted.get("url") or "")
             if noted.get("digest") != blob.digest or not url:
                 return "", 0
+            least = noted.get("least")
+            if isinstance(least, int):
+                self._chunk_bytes = max(self._chunk_bytes, min(least, _LEAST_LIMIT_BYTES))
             url, offset = self._status(check_url(url))
         except Interrupted:
             raise
@@ -307,6 +341,7 @@ class Uploader:
         body: Body = None,
         more: tuple[str, ...] = (),
         is_repeatable: bool | None = None,
+        tries: int | None = None,
     ) -> Response:
         session, _ = self.repository.session()
         return session.send(
@@ -316,7 +351,8 @@ class Uploader:
             headers=headers,
             body=body,
             is_repeatable=is_repeatable,
-            read_seconds=None if method in ("HEAD", "GET") else ANSWER_SECONDS,
+            read_seconds=None if method in ("HEAD", "GET", "DELETE") else ANSWER_SECONDS,
+            tries=tries,
         )
 
     def _url(self, path: str) -> str:
@@ -331,10 +367,7 @@ class Uploader:
                 url=shown(str(response.url)),
                 status=response.status,
             )
-        return self._absolute(location, str(response.url))
-
-    def _absolute(self, location: str, base: str = "") -> str:
-        return join_url(base or self._url("blobs/uploads/"), location)
+        return join_url(str(response.url), location)
 
     def _refuse(self, response: Response, what: str, hint: str = "") -> None:
         raw = self._transport.read(response)

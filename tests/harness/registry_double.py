@@ -226,6 +226,9 @@ class Double:
                 return
             self.add_blob(bytes(self.uploads.pop(key)), algorithm)
             request.answer(201)
+        elif request.method == "DELETE":
+            del self.uploads[key]
+            request.answer(204)
         else:
             request.answer(204, b"", where)
 

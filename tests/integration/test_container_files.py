@@ -159,6 +159,30 @@ def test_commit_says_in_the_manifest_what_it_was_made_of(shared: Engine) -> None
     assert said == {"base.digest": base, "base.name": "docker.io/library/busybox:latest"}
 
 
+def test_manifest_says_what_its_own_labels_say(shared: Engine) -> None:
+    """Labels that come from the parent are about the parent."""
+    prefix = "org.opencontainers.image."
+    name = made(shared, "titled", "true")
+    changes = [f"LABEL {prefix}title=first {prefix}version=1 {prefix}ref.name=no other=no"]
+    shared("commit", "-a", "Ada", "-c", *changes, name, "titled:1", check=True)
+    again = shared("create", "titled:1", "true", check=True).stdout.strip()
+    shared("commit", "-c", f"LABEL {prefix}version=2", again, "titled:2", check=True)
+
+    said = []
+    for image in ("titled:1", "titled:2"):
+        digest = show(shared, image)["Descriptor"]["digest"]
+        raw = (shared.root / "oci/blobs/sha256" / digest[7:]).read_bytes()
+        annotations = json.loads(raw)["annotations"]
+        said.append({key.rpartition("image.")[2]: value for key, value in annotations.items()})
+    shared("rm", again, check=True)
+
+    first, second = said
+    assert (first["authors"], first["title"], first["version"]) == ("Ada", "first", "1")
+    assert "ref.name" not in first
+    assert set(second) == {"base.digest", "base.name", "created", "version"}
+    assert (second["version"], second["base.name"]) == ("2", "docker.io/library/titled:1")
+
+
 def test_commit_changes_the_config(shared: Engine) -> None:
     name = made(shared, "changed", "true", "-l", "a=1")
     changes = [

@@ -12,10 +12,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pyrunc.engine.progress import Progress
+from pyrunc.engine.push import push
+from pyrunc.errors import RegistryError
+from pyrunc.image import upload
+from pyrunc.image.access import Access, AccessOptions
+from pyrunc.paths import Paths
 from tests.harness.engine import Engine
 from tests.harness.registry_double import Double, Request, error, running_double, tar_of
 from tests.harness.store import await_settled
 from tests.integration.pulls import (
+    QUICK,
     QUICKLY,
     engine_with_an_image,
     is_sound,
@@ -296,6 +303,118 @@ def test_refusal_is_clear(field: Field, fault: Callable[[Request], bool], words:
     assert done.stderr == expected if words.endswith("\n") else done.stderr.startswith(expected)
     assert "digest:" not in done.stdout
     assert field.is_untouched()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_upload_that_is_refused_is_taken_back(field: Field, method: str) -> None:
+    def refuses(request: Request) -> bool:
+        is_big = method == "PATCH" or request.query.get("digest") == field.big
+        if request.method != method or "/uploads/" not in request.path or not is_big:
+            return False
+        swallow(request)
+        error(request, 400, "BLOB_UPLOAD_INVALID", "no")
+        return True
+
+    field.double.faults.append(refuses)
+
+    done = type_push(field.engine, field.name)
+
+    assert done.returncode == 1
+    assert "blob upload invalid: no (400)" in done.stderr
+    assert not list(field.engine.root.glob("tmp/uploads/*"))
+    assert len(field.double.asked("DELETE", "/uploads/")) == 1
+    assert not field.double.uploads
+    assert field.is_untouched()
+
+
+def test_upload_that_a_line_broke_is_not_taken_back(field: Field) -> None:
+    def breaks(request: Request) -> bool:
+        if request.method != "PATCH":
+            return False
+        request.handler.rfile.read(100_000)
+        request.reset()
+        return True
+
+    field.double.faults.append(breaks)
+    done = type_push(field.engine, field.name)
+    field.double.faults.clear()
+    asked = len(field.double.asked("DELETE", "/uploads/"))
+    again = type_push(field.engine, field.name)
+
+    assert (done.returncode, asked) == (1, 0)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert field.has_arrived()
+
+
+def test_chunks_are_as_large_as_the_registry_wants(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a break, and by the next command."""
+    monkeypatch.setattr(upload.Uploader.__init__, "__kwdefaults__", {"chunk_bytes": 1 << 19})
+    parts: list[str] = []
+
+    def wants(request: Request) -> bool:
+        if request.method == "POST":
+            key = str(next(field.double.numbers))
+            field.double.uploads[key] = bytearray()
+            where = {"Location": f"{request.path}{key}", "OCI-Chunk-Min-Length": "900000"}
+            request.answer(202, b"", where)
+            return True
+        if request.method == "PATCH":
+            parts.append(request.headers["Content-Range"])
+            if len(parts) > 1 and len(parts) < 6:
+                swallow(request)
+                request.reset()
+                return True
+        return False
+
+    field.double.faults.append(wants)
+    paths = Paths(root=str(field.engine.root), runroot=str(field.engine.runroot))
+    access = [Access({}, AccessOptions(patience=QUICK, roots=())) for _ in range(2)]
+    with pytest.raises(RegistryError):
+        push(paths, field.name, access[0], Progress(str))
+    push(paths, field.name, access[1], Progress(str))
+
+    size = len(field.had[field.big])
+    assert parts[0] == "0-899999"
+    assert set(parts[1:6]) == {"900000-1799999"}
+    assert parts[6:] == [f"1800000-{size - 1}"]
+    assert field.has_arrived()
+
+
+def test_upload_elsewhere_goes_on_there(field: Field) -> None:
+    """Its relative locations are that host's, also after a break and a 416."""
+    with running_double() as other:
+
+        def away(request: Request) -> bool:
+            if request.method != "POST":
+                return False
+            key = str(next(other.numbers))
+            other.uploads[key] = bytearray()
+            location = f"{other.url}/v2/x/blobs/uploads/{key}?secret=1"
+            request.answer(202, b"", {"Location": location})
+            return True
+
+        def breaks(request: Request) -> bool:
+            if request.method != "PATCH":
+                return False
+            key = request.path.rpartition("/")[2]
+            other.uploads[key] += request.handler.rfile.read(1_500_000)
+            request.reset()
+            return True
+
+        field.double.faults.append(away)
+        other.faults.append(once(breaks))
+
+        done = type_push(field.engine, field.name)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert field.had.items() <= other.blobs.items()
+        starts = [one.headers["Content-Range"] for one in other.asked("PATCH", "")]
+        assert [one.partition("-")[0] for one in starts] == ["0", "1500000"]
+        assert other.asked("PATCH", "")[0].query == {"secret": "1"}
+        assert len(other.asked("GET", "/uploads/")) == 1
+        assert not field.double.asked("GET", "/uploads/")
 
 
 def test_registry_that_resets_everything_is_left(field: Field) -> None:
