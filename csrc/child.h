@@ -31,6 +31,7 @@ struct child {
     int null_fd;            /* the host's /dev/null, verified */
     int empty_fd;           /* an empty read-only directory to mask others with, or -1 */
     int proc_fd;            /* a procfs that nobody else can reach, or -1 */
+    int label_fd;           /* where this process changes its own AppArmor profile, or -1 */
     int netlink_fd;         /* -1 as long as no step needed it */
     bool is_created;        /* it waits for `start`, or has: nobody hears of a failure */
     bool is_tied;           /* to the launcher, by die-with-parent */

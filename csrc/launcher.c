@@ -120,6 +120,7 @@ static int prepare(struct launch *launch)
         .null_fd = -1,
         .empty_fd = -1,
         .proc_fd = -1,
+        .label_fd = -1,
         .netlink_fd = -1,
     };
     launch->child.environment = fill_pointers(plan, plan->argv, launch->child.argv);

@@ -49,7 +49,12 @@ static _Noreturn void serve(long command)
  * Ctrl-C is for it and not for PID 1 twice. */
 int step_start_init(struct child *child, const struct step *step)
 {
-    (void)child, (void)step;
+    /* Security: the first process is as confined as the command, which may signal it, too. */
+    if (step->data_size) {
+        int result = sys_write_once(child->label_fd, step_data(child, step), step->data_size);
+        if (result < 0)
+            return result;
+    }
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, SIGNAL_SET_BYTES);
     long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid < 0)

@@ -93,12 +93,20 @@ int step_set_memory_policy(struct child *child, const struct step *step)
 /* The label that execve gives the command: AppArmor's profile or SELinux' context.
  *
  * Security: written through a procfs that nothing can lie over; a volume over /proc/self/attr made
- * the label vanish (CVE-2019-16884, CVE-2025-52881). */
+ * the label vanish (CVE-2019-16884, CVE-2025-52881).
+ *
+ * With --init the process that is here never executes anything: start-init changes what it is
+ * itself, when it can open no such file any more. */
 int step_set_security_label(struct child *child, const struct step *step)
 {
     int fd = open_own_proc(child, step_path(child, step), O_WRONLY);
     if (fd < 0)
         return fd;
+    if (step->a) {
+        child->label_fd = open_own_proc(child, "self/attr/apparmor/current", O_WRONLY);
+        if (child->label_fd < 0)
+            return child->label_fd;
+    }
     int result = sys_write_once(fd, step_data(child, step), step->data_size);
     sys_close(fd);
     return result;

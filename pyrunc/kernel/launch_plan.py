@@ -116,7 +116,8 @@ KINDS: dict[str, str] = {
     "set-scheduler": "set scheduler",  # data=struct sched_attr
     "set-io-priority": "set I/O priority",  # a=class<<13|level
     "set-memory-policy": "set memory policy",  # a=MPOL_* mode and flags, data=mask of nodes
-    # path below /proc, data, target=label; execve applies it: AppArmor's profile, SELinux' context
+    # path below /proc, data, target=label; execve applies it: AppArmor's profile, SELinux' context.
+    # a=LABEL_INIT_TOO: start-init is going to need AppArmor's for itself
     "set-security-label": "set security label",
     "set-cpu-affinity": "set CPU affinity to",  # target=list, data=mask; host or child stage
     "change-directory": "change to working directory",  # target; getcwd must be absolute after it
@@ -136,7 +137,9 @@ KINDS: dict[str, str] = {
     "set-user": "become user",  # a=uid, b=gid, data=u32 supplementary gids
     "set-capabilities": "set capabilities",  # data=u64 effective, permitted, inheritable, ambient
     "install-seccomp": "install seccomp filter",  # data=struct sock_filter[], a=flags of seccomp(2)
-    "start-init": "start init",  # --init: fork; the child goes on, the parent reaps and forwards
+    # --init: fork; the child goes on, the parent reaps and forwards.  data="changeprofile NAME",
+    # target=NAME: the AppArmor profile that both get
+    "start-init": "start init",
     "close-descriptors": "close descriptors",  # a=first one to close (3 + preserved)
     "execute": "execute",  # data: argv and envp, see `execute`
 }
@@ -151,6 +154,7 @@ DETACHED = 64  # bind: fd is a mount of its own, with its attributes; it is move
 COPY_UP = 32  # mount: what the target held is copied into the new filesystem (tmpcopyup)
 
 KEEP_CGROUP = 1  # `a` of make-cgroup
+LABEL_INIT_TOO = 1  # `a` of set-security-label
 
 
 class Step(Record):

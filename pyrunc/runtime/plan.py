@@ -86,7 +86,7 @@ def compile_plan(spec: dict[str, Any], facts: HostFacts, context: LaunchContext)
             *call_hooks_steps(spec),
             *_birth_steps(spec, facts, namespaces, cgroups, context),
             *_root_steps(spec, facts, namespaces, context),
-            *label_steps(spec["process"], facts),
+            *label_steps(spec["process"], facts, use_init=context.use_init),
             *process_steps(spec, facts, context),
         ),
         argv=tuple(spec["process"]["args"]),

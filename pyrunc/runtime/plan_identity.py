@@ -10,7 +10,7 @@ from __future__ import annotations
 from _struct import pack
 
 from ..kernel import capabilities
-from ..kernel.launch_plan import Step
+from ..kernel.launch_plan import LABEL_INIT_TOO, Step
 from .plan_context import HOLD_DESCRIPTOR, START_DESCRIPTOR
 from .plan_hooks import hook_steps
 from .seccomp_profile import notifies
@@ -115,9 +115,10 @@ def oom_score_steps(process: dict[str, Any], facts: HostFacts) -> list[Step]:
     return [Step(kind="set-oom-score", target=str(score), data=str(score).encode())]
 
 
-def label_steps(process: dict[str, Any], facts: HostFacts) -> list[Step]:
+def label_steps(process: dict[str, Any], facts: HostFacts, *, use_init: bool = False) -> list[Step]:
     """Return what gives the command its AppArmor profile and SELinux context, at execve.
 
+    With `use_init`, the first process stays what it is and gets the profile by `start-init`.
     Without the security module an empty label, or "unconfined", is what the command has anyway;
     any other is refused by `validate`.
     """
@@ -126,7 +127,13 @@ def label_steps(process: dict[str, Any], facts: HostFacts) -> list[Step]:
         ("self/attr/exec", "", process.get("selinuxLabel"), facts.selinux),
     )
     return [
-        Step(kind="set-security-label", path=path, target=label, data=(prefix + label).encode())
+        Step(
+            kind="set-security-label",
+            path=path,
+            target=label,
+            data=(prefix + label).encode(),
+            a=LABEL_INIT_TOO if prefix and use_init else 0,
+        )
         for path, prefix, label, is_there in labels
         if label and is_there
     ]
@@ -206,7 +213,7 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
     close = Step(kind="close-descriptors", a=3 + context.preserved_descriptors)
     seccomp = _seccomp(spec, context)
     has_listener = any(step.a & SECCOMP_NEW_LISTENER for step in seccomp)
-    last = [Step(kind="start-init")] if context.use_init else []
+    last = [_start_init(process, facts)] if context.use_init else []
     last.append(Step(kind="execute", target=command))
     if process.get("noNewPrivileges"):
         # The filter comes last: nothing but execve has to pass it.
@@ -221,6 +228,13 @@ def _privileges(spec: dict[str, Any], facts: HostFacts, context: LaunchContext) 
         return [close, *seccomp, *identity, *start, *last]
     # Those that are preserved move to where the FIFOs are.
     return [*seccomp, *identity, *start, close, *last]
+
+
+def _start_init(process: dict[str, Any], facts: HostFacts) -> Step:
+    profile = process.get("apparmorProfile") if facts.apparmor else ""
+    if not profile:
+        return Step(kind="start-init")
+    return Step(kind="start-init", target=profile, data=f"changeprofile {profile}".encode())
 
 
 def _identity(process: dict[str, Any], facts: HostFacts) -> list[Step]:

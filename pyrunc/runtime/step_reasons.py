@@ -290,7 +290,8 @@ _KINDS: dict[str, tuple[str, str]] = {
         "seccomp(2)",
     ),
     "start-init": (
-        "process 1 stays, reaps orphans and forwards signals; the command becomes its child",
+        "process 1 stays, reaps orphans and forwards signals; the command becomes its child.  Its"
+        " AppArmor profile changes here, as it executes nothing that would change it",
         "pid_namespaces(7)",
     ),
     "close-descriptors": (
