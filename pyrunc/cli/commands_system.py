@@ -53,8 +53,11 @@ def info(call: Call) -> int:
     found = collect(call.engine())
     if layout := call.text("format"):
         return _formatted(found, layout)
+    warnings = found.pop("Warnings")
     for name, value in found.items():
         output.text(_block(name, value))
+    for warning in warnings:
+        output.warning(output.printable(warning))
     return 0
 
 

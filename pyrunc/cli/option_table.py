@@ -127,7 +127,7 @@ RUN: tuple[Row, ...] = (
         FLAG,
         "",
         "Privileges",
-        "All capabilities, no seccomp, no masks",
+        "All capabilities, no seccomp, AppArmor or masks",
     ),
     (
         "security-opt",
@@ -135,7 +135,7 @@ RUN: tuple[Row, ...] = (
         LIST,
         "OPTION",
         "Privileges",
-        "seccomp=FILE, no-new-privileges …",
+        "seccomp=FILE, apparmor=PROFILE, no-new-privileges …",
     ),
     (
         "sysctl",

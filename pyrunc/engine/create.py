@@ -137,6 +137,10 @@ def _prepare(container: Container, tracer: Tracer) -> None:
         _mount_rootfs(container)
     with tracer.step("write-spec"):
         _write_spec(container)
+    if container.spec["process"].get("apparmorProfile"):
+        from .confinement import load_profile
+
+        load_profile(container.spec["process"]["apparmorProfile"], tracer)
     with tracer.step("compile-plan"):
         _compile(container)
         _record(container)
@@ -271,6 +275,7 @@ def _write_spec(container: Container) -> None:
             facts=container.facts,
             terminal_size=container.terminal_size,
             seccomp=container.filter.document if container.filter else None,
+            apparmor=apparmor_profile(options, container.facts),
         )
     )
     _write_config(f"{bundle}/config.json", document.dump(container.spec))
@@ -318,6 +323,15 @@ def _load_filter(container: Container) -> seccomp.Filter | None:
         container.facts,
         container.engine.paths.seccomp_cache(),
     )
+
+
+def apparmor_profile(options: RunOptions, facts: HostFacts) -> str:
+    """Return process.apparmorProfile; nothing is read for it where the kernel has no AppArmor."""
+    if not facts.apparmor and not options.apparmor:
+        return ""
+    from .confinement import choose_profile
+
+    return choose_profile(options, facts)
 
 
 def _network_messages(container: Container) -> NetworkMessages | None:

@@ -110,7 +110,7 @@ def _running(engine: Engine, row: ContainerRow) -> RunState:
 
 def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions) -> Launch:
     """Compile and launch; every descriptor is the launch's own when this returns."""
-    facts = probe()
+    facts, tracer = probe(), Tracer(None, fault_from_environment())
     container_fd = entering.open_container(state.pid, state.pid_start_time)
     try:
         with open(f"{engine.paths.bundle(row.id)}/config.json", "rb") as file:
@@ -128,6 +128,10 @@ def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptio
             from ..runtime.validate import validate_process
 
             validate_process(spec, facts)
+        if facts.apparmor and spec["process"].get("apparmorProfile"):
+            from .confinement import load_profile
+
+            load_profile(spec["process"]["apparmorProfile"], tracer)
         rows, columns = _window_size(options)
         groups = entering.chosen_cgroups(tuple(row.document["cgroups"]), facts.cgroup, ())
         context = ExecContext(
@@ -150,7 +154,7 @@ def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptio
     finally:
         os.close(container_fd)
     try:
-        await_start(plan, launch, Tracer(None, fault_from_environment()))
+        await_start(plan, launch, tracer)
     except BaseException:
         launch.give_up()
         launch.close()

@@ -19,7 +19,7 @@ from ..runtime import seccomp
 from ..runtime.plan import compile_plan
 from ..runtime.plan_context import LaunchContext
 from ..storage import images, overlay
-from . import host_files, spec_builder, volume_mounts
+from . import confinement, host_files, spec_builder, volume_mounts
 from .cgroup_parent import cgroups_path, is_slice, with_manager
 from .container_user import ContainerUser, resolve_number, resolve_user_in
 from .ensure_image import EMBEDDED_IMAGE
@@ -82,6 +82,7 @@ def _spec(
             facts=facts,
             terminal_size=(0, 0),
             seccomp=rendered,
+            apparmor=confinement.choose_profile(options, facts),
         )
     )
     return spec, _program(spec, facts)

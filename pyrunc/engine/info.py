@@ -7,12 +7,14 @@ import os
 from .. import __version__
 from ..kernel import mountinfo
 from ..kernel.probe import probe
+from ..runtime import apparmor, default_spec
 from ..storage import containers, images
 from .repair import repair
 from .version import architecture
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from ..kernel.probe import HostFacts
@@ -56,13 +58,28 @@ def info(engine: Engine) -> dict[str, Any]:
         "DockerRootDir": engine.paths.root,
         "RunRoot": engine.paths.runroot,
         "Bridge": engine.bridge,
+        "Warnings": list(_warnings(facts)),
     }
 
 
 def _security_options(facts: HostFacts) -> list[str]:
-    options = ["name=seccomp,profile=builtin", "name=cgroupns"]
-    modules = (("apparmor", facts.apparmor), ("selinux", facts.selinux))
-    return options + [f"name={name}" for name, there in modules if there]
+    options = ["name=seccomp,profile=builtin"]
+    if facts.apparmor and not _apparmor_obstacle(facts):
+        options.insert(0, "name=apparmor")
+    if facts.selinux:
+        options.append("name=selinux")
+    return [*options, "name=cgroupns"]
+
+
+def _warnings(facts: HostFacts) -> Iterator[str]:
+    """Yield what containers lack on this host, as docker does."""
+    yield from default_spec.warnings(facts)
+    if facts.apparmor and (why := _apparmor_obstacle(facts)):
+        yield f"containers are not confined by AppArmor: {why}"
+
+
+def _apparmor_obstacle(facts: HostFacts) -> str:
+    return apparmor.obstacle(apparmor.default_name(), facts)
 
 
 def _os_name() -> str:

@@ -66,7 +66,7 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": known.get("apparmor_profile", ""),
         "ExecIDs": None,
         "HostConfig": host_config(known, options, restarted, auto_remove=row.auto_remove),
         "GraphDriver": {"Data": _graph(engine, row), "Name": DRIVER},

@@ -71,6 +71,7 @@ def build(container: Container) -> dict[str, Any]:
         "capabilities_add": list(options.capabilities_add),
         "capabilities_drop": list(options.capabilities_drop),
         "security_options": _security_options(container),
+        "apparmor_profile": process.get("apparmorProfile", ""),
         "dns_servers": list(options.dns_servers),
         "dns_search": list(options.dns_search),
         "dns_options": list(options.dns_options),
@@ -101,7 +102,9 @@ def _log(container: Container) -> dict[str, Any]:
 def _security_options(container: Container) -> list[str]:
     options = container.options
     chosen = ["no-new-privileges"] if options.no_new_privileges else []
-    return chosen + ([f"seccomp={options.seccomp}"] if options.seccomp else [])
+    if options.seccomp:
+        chosen.append(f"seccomp={options.seccomp}")
+    return chosen + ([f"apparmor={options.apparmor}"] if options.apparmor else [])
 
 
 def _healthcheck(container: Container) -> dict[str, Any] | None:

@@ -108,6 +108,7 @@ class RunOptions(Record):
     no_new_privileges: bool = False
     seccomp: str = ""  # "", "builtin", "unconfined", or the path `seccomp_profile` was read from
     seccomp_profile: dict[str, Any] | None = None
+    apparmor: str = ""  # a profile's name, or "unconfined"; "": pyrunc's own, where that can be
     sysctls: tuple[tuple[str, str], ...] = ()
 
     # network
@@ -328,9 +329,10 @@ def _security_option(raw: str, values: dict[str, Any]) -> None:
         values["seccomp"] = value
         is_named = value in ("builtin", "unconfined")
         values["seccomp_profile"] = None if is_named else _seccomp_profile(value)
-    elif (key, value) not in (("apparmor", "unconfined"), ("label", "disable")):
-        # These two switch off what pyrunc never switches on.
-        if key in ("apparmor", "label", "systempaths", "writable-cgroups", "mask", "unmask"):
+    elif key == "apparmor":
+        values["apparmor"] = value
+    elif (key, value) != ("label", "disable"):  # that switches off what pyrunc never switches on
+        if key in ("label", "systempaths", "writable-cgroups", "mask", "unmask"):
             raise _unsupported(f"--security-opt {key}")
         raise _bad_security_option(raw)
 
@@ -391,6 +393,7 @@ def _check_strings(values: dict[str, Any]) -> None:
     texts = [values["image"], values.get("working_dir", ""), *values["command"]]
     texts += values.get("environment", ())
     texts += values.get("entrypoint") or ()
+    texts.append(values.get("apparmor", ""))
     for pair in values.get("labels", ()):
         texts += pair
     for mount in values.get("mounts", ()):

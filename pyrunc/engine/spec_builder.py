@@ -46,6 +46,7 @@ class SpecInputs(Record):
     facts: HostFacts
     terminal_size: tuple[int, int] = (0, 0)  # rows, columns
     seccomp: dict[str, Any] | None = None  # linux.seccomp, already rendered for the capabilities
+    apparmor: str = ""  # process.apparmorProfile
 
 
 def build_spec(inputs: SpecInputs) -> Spec:
@@ -65,6 +66,8 @@ def build_spec(inputs: SpecInputs) -> Spec:
     spec["root"]["readonly"] = inputs.options.read_only
     if inputs.seccomp is not None:
         linux["seccomp"] = inputs.seccomp
+    if inputs.apparmor:
+        spec["process"]["apparmorProfile"] = inputs.apparmor
     return spec
 
 

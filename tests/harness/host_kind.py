@@ -74,6 +74,7 @@ KINDS: dict[str, bool] = {
     "net_cls in the kernel": "\nnet_cls\t0\t" in Path("/proc/cgroups").read_text(),
     "NUMA": Path("/proc/self/numa_maps").exists(),
     "no resctrl": not find_resctrl(),
+    "AppArmor": probe().apparmor,
     "no AppArmor": not probe().apparmor,
     "no SELinux": not probe().selinux,
     "time namespaces": Path("/proc/self/ns/time").exists(),

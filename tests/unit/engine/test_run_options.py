@@ -151,6 +151,8 @@ REFUSED_BY_DOCKER = [
         'invalid pull option: \'x\': must be one of "always", "missing" or "never"',
     ),
     (["--security-opt", "x"], 'Invalid --security-opt: "x"'),
+    (["--security-opt", "apparmor"], 'Invalid --security-opt: "apparmor"'),
+    (["--security-opt", "apparmor="], 'Invalid --security-opt: "apparmor="'),
     (["--security-opt", "seccomp="], 'Invalid --security-opt: "seccomp="'),
     (
         ["--security-opt", "seccomp=/nope"],
@@ -197,6 +199,8 @@ TAKEN_BY_DOCKER: list[tuple[list[str], str | None]] = [
     (["--security-opt", "no-new-privileges"], None),
     (["--security-opt", "no-new-privileges:true"], None),
     (["--security-opt", "seccomp:unconfined"], None),
+    (["--security-opt", "apparmor:x"], None),
+    (["--security-opt", "apparmor=x//y z"], None),
     (["--security-opt", "no-new-privileges=x"], 'invalid --security-opt: "no-new-privileges=x"'),
     (["--security-opt", "foo=bar"], 'invalid --security-opt: "foo=bar"'),
     (["--name", "a"], "Invalid container name (a), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
@@ -346,7 +350,7 @@ def test_hostile_value_is_refused_quickly_and_briefly(words: list[str]) -> None:
         ["--network", "mine"],
         ["--network", "container:x"],
         ["--network", "host", "--network", "none"],
-        ["--security-opt", "apparmor=foo"],
+        ["--security-opt", "label=type:svirt_t"],
         ["--device", "vendor.com/class=name"],
     ],
 )
