@@ -35,6 +35,7 @@ from ..oci.manifest import OCI_MANIFEST
 from ..oci.record import Record
 from ..oci.reference import parse_full, parse_reference
 from ..storage.workspace import Workspace
+from .policy import refuse_by_name, refuse_unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,8 +121,11 @@ def pull_artifact(
     KernelError.
     """
     reference = parse_reference(word)
+    policy = access.policy()
+    wanted = refuse_by_name(policy, reference)
     repository = Repository(access, reference, PULL)
     fetched = repository.manifest(reference.digest or reference.tag)
+    refuse_unsigned(policy, repository, wanted, [fetched.digest])
     manifest = read_artifact(fetched.raw, f"manifest for {reference.familiar()}")
     names = [(_file_name(one), one) for one in manifest.layers if one.media_type != EMPTY_TYPE]
     if not names:

@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from ..errors import PyruncError
 from ..image.docker_daemon import TRANSPORT, export_to, import_from
-from ..oci.reference import parse_reference
+from ..oci.reference import Reference, parse_reference
 from ..oci.transports import DOCKER_ARCHIVE, Place
 from .load import load
+from .policy import refuse_daemons
 from .save import save
 
 TYPE_CHECKING = False
@@ -39,7 +40,11 @@ def pull_from_daemon(
     """
     name = word.removeprefix(TRANSPORT)
     if not name.startswith("sha256:"):
-        name = parse_reference(name).familiar()
+        reference = parse_reference(name)
+        refuse_daemons(reference)
+        name = reference.familiar()
+    else:
+        refuse_daemons(Reference(domain="", path=name))
     reading, writing = os.pipe2(os.O_CLOEXEC)
 
     def fetch() -> None:
@@ -49,7 +54,7 @@ def pull_from_daemon(
 
     with _Beside(fetch) as beside, os.fdopen(reading, "rb") as source:
         try:
-            return load(paths, source.fileno(), platforms=platforms, tell=tell)
+            return load(paths, source.fileno(), platforms=platforms, tell=tell, is_trusted=True)
         except PyruncError as error:
             beside.join(error)
             raise

@@ -18,6 +18,7 @@ from .image_changes import apply_changes
 from .image_events import image_event
 from .inspect import timestamp
 from .new_image import store_image
+from .policy import refuse_tarball
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def import_image(
     The layer's blob is the tar as it came, compressed or not.
     Raises: PyruncError; then nothing of it is in the store.
     """
+    refuse_tarball()
     names = (full_name(name),) if name else ()
     target = parse_platform(platform) if platform else host_platform()
     now = timestamp(time.time_ns())

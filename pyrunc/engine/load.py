@@ -27,6 +27,7 @@ from ..storage.layers import Blob, Incoming, Stored, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
 from .image_events import image_events
+from .policy import refuse_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def load(
     platforms: Sequence[str] = (),
     limits: Limits | None = None,
     tell: Callable[[str], object] = lambda _: None,
+    is_trusted: bool = False,
 ) -> list[str]:
     """Load all images of an archive, or the one that "oci:DIRECTORY:REFERENCE" names.
 
@@ -67,7 +69,7 @@ def load(
     Raises: PyruncError; then nothing of the archive is in the store, nor on disk.
     """
     names: list[str] = []
-    loaded = load_images(paths, source, platforms=platforms, limits=limits)
+    loaded = load_images(paths, source, platforms=platforms, limits=limits, is_trusted=is_trusted)
     for image in loaded:
         for name, old_id in image.moved:
             shown = parse_full(name).familiar()
@@ -83,7 +85,7 @@ def load_embedded(paths: Paths) -> bool:
     """Load the image that comes with the package; False if this package was built without it."""
     if not os.path.exists(EMBEDDED):
         return False
-    load_images(paths, EMBEDDED)
+    load_images(paths, EMBEDDED, is_trusted=True)
     return True
 
 
@@ -101,8 +103,12 @@ def load_images(
     *,
     platforms: Sequence[str] = (),
     limits: Limits | None = None,
+    is_trusted: bool = False,
 ) -> list[LoadedImage]:
-    """As `load`, and returns all that is known of each image."""
+    """As `load`, and returns all that is known of each image.
+
+    With `is_trusted` policy.json is not asked: it has been, or the image is the package's own.
+    """
     wanted = [parse_platform(one) for one in platforms]
     place, reference = _split(source)
     collect.sweep(paths)
@@ -110,6 +116,8 @@ def load_images(
         spool = workspace.subdirectory("spool")
         try:
             with closing(open_archive(place, spool)) as archive:
+                if not is_trusted:
+                    refuse_place(archive, place, reference)
                 sources = read_platforms(archive, wanted, reference)
                 with Incoming(paths, workspace, limits or Limits()) as incoming:
                     loaded = _take_in(paths, incoming, sources)

@@ -28,6 +28,7 @@ from ..storage.layers import Incoming, effective
 from ..storage.tar_apply import Limits
 from ..storage.workspace import Workspace
 from .image_events import image_event
+from .policy import refuse_by_name, refuse_unsigned
 from .progress import Progress, short, size
 
 TYPE_CHECKING = False
@@ -80,6 +81,8 @@ def pull(
     as it was, but for what came of layers.
     """
     reference = _without_tag(parse_reference(word))
+    policy = access.policy()
+    wanted_signatures = refuse_by_name(policy, reference)
     collect.sweep(paths)
     _expire_partials(paths)
     repository = Repository(access, reference)
@@ -87,7 +90,8 @@ def pull(
     target = reference.digest or reference.tag
     heading = f"{reference.full() if reference.digest else target}: Pulling from {reference.path}"
     known = _known(paths, reference)
-    said = repository.head(target) if known is not None and not reference.digest else None
+    may_be_known = known is not None and not reference.digest and not wanted_signatures
+    said = repository.head(target) if may_be_known else None
 
     def end(image_id: str, digest: str, *, is_new: bool, remark: str = "") -> Pulled:
         progress.line(f"Digest: {digest}")
@@ -105,6 +109,8 @@ def pull(
     fetched = repository.manifest(target)
     progress.line(heading)
     image = resolve(repository, fetched, wanted, is_chosen=bool(platform))
+    digests = [image.manifest_digest, *(digest for digest, _ in image.indexes)]
+    refuse_unsigned(policy, repository, wanted_signatures, digests)
     if known is not None and _is_same(known, reference, fetched.digest, wanted):
         return end(known.id, fetched.digest, is_new=False)
     record = _take_in(paths, repository, image, progress, limits or Limits())

@@ -13,6 +13,7 @@ from ..errors import AuthRequired, Interrupted, RegistryError
 from ..oci.record import Record
 from .credentials import HUB, Credential, credential_for
 from .endpoints import HUB_SERVER, PULL, Endpoint, Hosts
+from .policy import read_policy
 from .session import Session
 from .transport import Request, Transport
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..oci.reference import Reference
+    from .policy import Policy
     from .transport import Patience
 
 
@@ -81,6 +83,10 @@ class Access:
     def endpoints(self, reference: Reference, capability: str = PULL) -> list[Endpoint]:
         """Return who to ask for a repository (see Hosts)."""
         return self.hosts.endpoints(reference, capability)
+
+    def policy(self) -> Policy | None:
+        """Return what policy.json says, None without one.  Raises: InvalidInput."""
+        return read_policy(self.environment, self._options.roots)
 
     def note_mirror(self, host: str, word: str, error: Exception) -> None:
         """Log that a mirror did not have something."""

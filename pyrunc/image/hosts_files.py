@@ -76,9 +76,7 @@ class HostsFiles:
         self, environment: Mapping[str, str], roots: tuple[str, ...] | None = None
     ) -> None:
         """Note where they are."""
-        home = environment.get("HOME") or os.path.expanduser("~")
-        own = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
-        self._roots = roots if roots is not None else (own, "/etc")
+        self._roots = config_roots(environment) if roots is None else roots
         self._chosen = environment.get("CONTAINERS_REGISTRIES_CONF", "")
         self._rules: list[Rule] | None = None
         self._daemon: dict[str, Any] | None = None
@@ -190,6 +188,12 @@ class HostsFiles:
                     )
                 clients.append((certificate, key))
         return Tls(ca_files=tuple(authorities), client_certificates=tuple(clients))
+
+
+def config_roots(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the directories below which configuration lies, the user's own first."""
+    home = environment.get("HOME") or os.path.expanduser("~")
+    return (environment.get("XDG_CONFIG_HOME") or f"{home}/.config", "/etc")
 
 
 def _fits(prefix: str, name: str) -> bool:
