@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..storage.containers import ContainerRow
     from .engine import Engine
 
-_LAST_SECONDS = 10.0
+_LAST_SECONDS = 60.0
 _GONE = (FileNotFoundError, ConnectionRefusedError, ConnectionResetError)
 
 

@@ -122,7 +122,7 @@ def cleanup(engine: Engine, container_id: str) -> None:
         row = containers.find(connection, container_id)
     except NotFound:
         return
-    lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=10.0)
+    lock_fd = containers.lock(engine.paths, row.id, timeout_seconds=60.0)
     if lock_fd is None:
         return
     if not containers.exists(connection, row.id):  # another command was quicker

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .wait import SignalPipe
 
 FIFO = "hold"
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _PAUSE_SECONDS = 0.002
 _ENDING = (1, 2, 3, 15)  # HUP, INT, QUIT, TERM
 _FLAGS = {"mnt": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",

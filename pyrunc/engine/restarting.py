@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..storage.containers import ContainerRow, ExitRecord
     from .engine import Engine
 
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _LOCK_FD = 5  # csrc/launcher.h, FD_LOCK
 

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .engine import Engine
 
-KILL_TIMEOUT_SECONDS = 10.0
-_MONITOR_SECONDS = 5.0
+KILL_TIMEOUT_SECONDS = 60.0  # a disk may stand still for a while
+_MONITOR_SECONDS = 30.0
 
 
 @with_room

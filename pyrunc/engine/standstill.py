@@ -36,12 +36,11 @@ class Standstill:
         """Freeze.  Raises: PyruncError, all thawed, if it can't be done."""
         if not self._wanted or status(self._engine, self._row) != containers.RUNNING:
             return self
-        if not self._mark():
-            return self
         try:
-            freeze(control_groups(self._row), self._row.id)
+            if self._mark():
+                freeze(control_groups(self._row), self._row.id)
         except BaseException:
-            self._end()
+            self._go_on()
             raise
         return self
 
@@ -52,9 +51,7 @@ class Standstill:
         traceback: TracebackType | None,
     ) -> None:
         """Let it go on."""
-        if self._fd >= 0:
-            thaw(control_groups(self._row), self._row.id)
-            self._end()
+        self._go_on()
 
     def _mark(self) -> bool:
         path = _path(self._engine, self._row)
@@ -68,9 +65,11 @@ class Standstill:
         self._let_go()
         return False
 
-    def _end(self) -> None:
-        _unlink(_path(self._engine, self._row))
-        self._let_go()
+    def _go_on(self) -> None:
+        if self._fd >= 0:
+            thaw(control_groups(self._row), self._row.id)
+            _unlink(_path(self._engine, self._row))
+            self._let_go()
 
     def _let_go(self) -> None:
         os.close(self._fd)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _UP = (containers.RUNNING, PAUSED, HELD, containers.RESTARTING)
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 
 

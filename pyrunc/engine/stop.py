@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 DEFAULT_SECONDS = 10
-_KILL_SECONDS = 10.0
+_KILL_SECONDS = 60.0  # its end is synced, and a disk may stand still for a while
 
 
 def stop(

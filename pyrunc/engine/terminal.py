@@ -43,7 +43,7 @@ class RawMode:
         self._saved: list[Any] | None = None
 
     def __enter__(self) -> Self:
-        """Switch to raw mode."""
+        """Switch to raw mode; a signal that ends this half-way leaves the terminal as it was."""
         try:
             self._saved = termios.tcgetattr(self._fd)
         except termios.error:
@@ -57,7 +57,11 @@ class RawMode:
         mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
         mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
+        try:
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
+        except BaseException:
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
+            raise
         return self
 
     def __exit__(

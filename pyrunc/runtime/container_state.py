@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = "/run/pyrunc-oci"
 SPEC_VERSION = "1.3.0"
 
-_LAUNCH_SECONDS = 10.0
+_LAUNCH_SECONDS = 60.0
 _TUPLES = frozenset(("cgroups", "mounts_before"))  # lists in state.json
 _ID_LIMIT = 1024
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")

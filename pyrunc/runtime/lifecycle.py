@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Warn = Callable[[str], None]
 
-_KILL_SECONDS = 10.0
+_KILL_SECONDS = 60.0
 _START_SECONDS = 60.0
 
 

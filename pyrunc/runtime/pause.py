@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .container_state import StateDirectory
 
-_FREEZE_SECONDS = 10.0
+_FREEZE_SECONDS = 30.0
 _THAW_SECONDS = 2.0
 
 

@@ -78,10 +78,16 @@ class Transaction:
         self._is_outer = False
 
     def __enter__(self) -> None:
-        """Begin, waiting for whoever else writes."""
+        """Begin, waiting for whoever else writes; an interrupt of that leaves nothing begun."""
         self._is_outer = not self._connection.in_transaction
-        if self._is_outer:
+        if not self._is_outer:
+            return
+        try:
             self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Commit, or take everything back after an error."""

@@ -132,9 +132,9 @@ def test_lists_of_manifests_are_offered(three: Engine) -> None:
 
 
 def test_three_shells_understand_it(three: Engine) -> None:
-    assert completed(three, "pyrunc start e", "bash") == ["plain,ended"]
-    assert completed(three, "pyrunc start e", "zsh") == ["plain", "ended", "_"]
-    assert completed(three, "pyrunc start e", "fish") == ["plain,ended"]
+    assert completed(three, "pyrunc start en", "bash") == ["plain,ended"]
+    assert completed(three, "pyrunc start en", "zsh") == ["plain", "ended", "_"]
+    assert completed(three, "pyrunc start en", "fish") == ["plain,ended"]
 
 
 def test_a_broken_store_completes_nothing(three: Engine) -> None:

@@ -48,6 +48,17 @@ def until(engine: Engine, name: str, wanted: str) -> None:
         time.sleep(0.02)
 
 
+def holds(pid: int, path: Path) -> bool:
+    """Tell whether a process has something open."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if fd.readlink() == path:
+                return True
+        except FileNotFoundError:
+            continue  # it has just been closed
+    return False
+
+
 def test_run_prints_the_id_and_leaves(loaded: Engine) -> None:
     before = time.monotonic()
     container_id = begin(loaded, "--name", "box", "busybox", "sleep", "1000")
@@ -268,10 +279,19 @@ def test_wait_tells_codes_in_the_order_of_its_words(loaded: Engine) -> None:
 @pytest.mark.parametrize("attempt", range(5))
 def test_wait_gets_the_code_before_rm_takes_the_record(loaded: Engine, attempt: int) -> None:
     del attempt
-    begin(loaded, "--rm", "--name", "box", "busybox", "sh", "-c", f"sleep {0.2 * SLOWNESS}; exit 9")
-
-    assert loaded("wait", "box", check=True).stdout == "9\n"
+    script = "while [ ! -e /go ]; do usleep 10000; done; exit 9"
+    container_id = begin(loaded, "--rm", "--name", "box", "busybox", "sh", "-c", script)
+    bundle = loaded.root / "containers" / container_id
+    waiting = subprocess.Popen(
+        loaded.argv("wait", "box"), env=loaded.environment, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60 * SLOWNESS
+    while not holds(waiting.pid, bundle):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    loaded("exec", "box", "touch", "/go", check=True)
+
+    assert waiting.communicate(timeout=60)[0] == "9\n"
     while loaded("ps", "-aq").stdout:
         assert time.monotonic() < deadline
     assert not list((loaded.root / "containers").iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.kernel.pidfd import has_ended
 from tests.harness import host, slow_clock
 from tests.harness.engine import Engine
 
@@ -244,13 +246,14 @@ def test_a_reboot_is_recognised(warm: Engine) -> None:
     )
     while warm("ps", "-q", check=True).stdout == "":
         time.sleep(0.05)
-    state = warm.json("inspect", "ran")[0]["State"]
-    os.kill(state["Pid"], signal.SIGKILL)
+    (document,) = warm.json("inspect", "ran")
+    state = json.loads((warm.runroot / "containers" / document["Id"] / "state.json").read_text())
     process.kill()
     process.wait()
-    time.sleep(0.3)
-    bundle = Path(warm.json("inspect", "ran")[0]["Bundle"])
-    (bundle / "exit.json").unlink()
+    os.kill(document["State"]["Pid"], signal.SIGKILL)
+    while not has_ended(state["monitor_pid"], state["monitor_start_time"]):  # it cleans up
+        time.sleep(0.02)
+    Path(document["Bundle"], "exit.json").unlink()
     subprocess.run(["rm", "-r", warm.runroot], check=True)
     listed = warm("ps", "-a", "--format", "{{.Names}} {{.State}}", check=True).stdout
     assert sorted(listed.splitlines()) == ["ended exited", "ran exited"]

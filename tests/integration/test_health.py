@@ -60,7 +60,8 @@ def test_a_container_is_starting_then_unhealthy_then_healthy(loaded: Engine) -> 
     ]
     assert loaded("ps", "-q", "--filter", "health=unhealthy").stdout == ""
     loaded("restart", "-t", "0", "box", check=True)
-    assert len(loaded.json("inspect", "box")[0]["State"]["Health"]["Log"]) < 3
+    state = loaded.json("inspect", "box")[0]["State"]
+    assert all(entry["Start"][:26] >= state["StartedAt"][:26] for entry in state["Health"]["Log"])
     loaded("rm", "-f", "box", check=True)
     assert "nothing is amiss" in loaded("system", "check", check=True).stderr
 
@@ -79,14 +80,14 @@ def test_the_checks_of_the_image_are_run_and_can_be_switched_off(loaded: Engine)
 
 
 def test_a_check_that_takes_too_long_is_killed_with_its_children(loaded: Engine) -> None:
-    slow = ("--health-cmd", "sleep 77 & echo begun; sleep 78", "--health-timeout", "200ms")
+    slow = ("--health-cmd", "sleep 77 & echo begun; sleep 78", "--health-timeout", "1s")
     loaded(*RUN, *slow, "--health-interval", "20s", "--health-start-period", "60s",
            "--health-start-interval", "10ms", *LASTS, check=True)  # fmt: skip
     until(lambda: bool(loaded.json("inspect", "box")[0]["State"]["Health"]["Log"]))
 
     health = loaded.json("inspect", "box")[0]["State"]["Health"]
     assert health["Log"][0]["ExitCode"] == -1
-    assert health["Log"][0]["Output"] == "Health check exceeded timeout (200ms): begun\n"
+    assert health["Log"][0]["Output"] == "Health check exceeded timeout (1s): begun\n"
     assert (health["Status"], health["FailingStreak"]) == ("starting", 0)
     loaded("rm", "-f", "box", check=True)
 
@@ -126,7 +127,7 @@ def test_the_end_of_the_container_ends_a_check(loaded: Engine) -> None:
     before = time.monotonic()
     loaded("stop", "-t", "0", "box", check=True)
 
-    assert time.monotonic() - before < 10 * SLOWNESS
+    assert time.monotonic() - before < 28 * SLOWNESS
     assert loaded("wait", "box").stdout == "137\n"
     assert status(loaded) == "starting"
     until(lambda: "nothing is amiss" in loaded("system", "check").stderr)

@@ -373,7 +373,7 @@ def test_set_up_killed_at_any_moment_is_finished_by_the_next(host: Host, tmp_pat
 
         with host.container(ONE) as (one, endpoint):
             assert one.reaches(endpoint.gateway)
-        assert host.findings() == []
+        assert wait_for(lambda: host.findings() == [])
 
 
 def test_cable_of_the_last_start_is_no_obstacle_to_the_next(host: Host) -> None:
@@ -394,7 +394,7 @@ def test_many_cables_at_once_leave_nothing(host: Host) -> None:
         assert made[0][0].reaches(made[29][1].address)
 
     assert wait_for(lambda: links() == ["lo", BRIDGE])
-    assert host.findings() == []
+    assert wait_for(lambda: host.findings() == [])
 
 
 # -- repair ----------------------------------------------------------------------------------
@@ -510,7 +510,7 @@ def test_reboot_is_an_empty_runroot_and_a_fresh_kernel(host: Host) -> None:
     definition = host.network().definition
     sh(f"ip link del {BRIDGE}", "nft flush ruleset")
     Path(networks.file_path(host.paths, BRIDGE)).unlink()
-    assert host.findings() == []
+    assert wait_for(lambda: host.findings() == [])
 
     assert host.network().definition == definition
 

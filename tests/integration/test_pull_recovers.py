@@ -20,6 +20,7 @@ from tests.harness.registry_double import (
 )
 from tests.integration.pulls import (
     READ_BYTES,
+    SOON_SECONDS,
     Field,
     answer,
     busy,
@@ -78,7 +79,7 @@ def silent_at_80_percent(field: Field) -> Fault:
         if not is_layer(request, field.double):
             return False
         send_part(request, field.double, field.sent())
-        time.sleep(0.4)
+        time.sleep(SOON_SECONDS * 4 / 3)
         return True
 
     return fault
@@ -160,7 +161,7 @@ def test_slow_server_is_waited_for_as_long_as_something_comes(field: Field) -> N
         request.answer(200, b"", {"Content-Length": str(len(data))})
         step = len(data) // 8 + 1
         for start in range(0, len(data), step):
-            time.sleep(0.05)  # together longer than the client waits
+            time.sleep(SOON_SECONDS / 6)  # together longer than the client waits
             request.handler.wfile.write(data[start : start + step])
             request.handler.wfile.flush()
 

@@ -25,6 +25,7 @@ from tests.harness.registry_double import (
     running_double,
 )
 from tests.integration.pulls import (
+    SOON_SECONDS,
     Field,
     answer,
     asks,
@@ -106,7 +107,7 @@ def always_cut(field: Field) -> None:
 
 
 def always_silent(field: Field) -> None:
-    answer(field, field.layer, lambda _: time.sleep(0.4))
+    answer(field, field.layer, lambda _: time.sleep(SOON_SECONDS * 4 / 3))
 
 
 def endless_manifest(field: Field) -> None:

@@ -24,7 +24,7 @@ from pyrunc.storage import images
 from tests.harness.engine import Engine
 from tests.harness.registry_double import Double, Request, running_double, tar_of
 
-QUICK = Patience(connect_seconds=5, read_seconds=0.5, tries=4, delay_seconds=0.01)
+QUICK = Patience(connect_seconds=60, read_seconds=60, tries=4, delay_seconds=0.01)
 BIG = os.urandom(3 << 20)
 
 

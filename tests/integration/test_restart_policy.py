@@ -236,9 +236,10 @@ def test_wait_sees_to_a_sleeper_that_was_killed(loaded: Engine) -> None:
     script = "[ -e /x ] && exit 4; touch /x; sleep 100"
     loaded(*RUN, "--restart", "on-failure:1", "busybox", "sh", "-c", script, check=True)
     until(lambda: loaded("exec", "box", "test", "-e", "/x").returncode == 0)
-    change(loaded, "delay_ms=1000")
+    change(loaded, "delay_ms=30000")
     os.kill(int(look(loaded, "{{.State.Pid}}")), signal.SIGKILL)
     until(lambda: status(loaded) == "restarting")
+    change(loaded, f"due_ns={time.time_ns() + 300_000_000}")
     os.kill(sleeper(loaded), signal.SIGKILL)
 
     assert loaded("wait", "box", check=True).stdout == "4\n"

@@ -48,7 +48,8 @@ SYNCED = "signal=STOP"
 
 def load_with(engine: Engine, archive: Path, inject: str, *more: str) -> None:
     """Load, and return when the command does; `inject` is what happens to the sync after it."""
-    strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs,symlinkat"]
+    log = engine.directory / f"trace-{uuid.uuid4().hex}"
+    strace = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", "trace=syncfs,symlinkat"]
     injected = [word for one in (f"syncfs:{inject}", *more) for word in ("-e", f"inject={one}")]
     argv = [*strace, *injected, *engine.argv("load", "-q", "-i", archive)]
     output = engine.directory / "output"
@@ -57,7 +58,8 @@ def load_with(engine: Engine, archive: Path, inject: str, *more: str) -> None:
     assert code == 0, output.read_text()
     if "STOP" in inject:
         end = time.monotonic() + 60
-        while not any(state == "T" for _, state in settlers(engine)):
+        # Nothing less: a process that is traced stands still for a moment at each call, too.
+        while "--- stopped by SIGSTOP ---" not in log.read_text():
             assert time.monotonic() < end, "nobody came to sync"
             time.sleep(0.002)
     if inject == SYNCED:  # it may not have come so far yet

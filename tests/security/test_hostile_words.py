@@ -63,7 +63,7 @@ def call(engine: Engine, words: list[str]) -> subprocess.CompletedProcess[bytes]
         cwd=engine.directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20 * SLOWNESS,
+        timeout=60 * SLOWNESS,
     )
 
 
@@ -122,7 +122,7 @@ def test_images_are_data(pyrunc: Engine, directory: Path, config: dict[str, Any]
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=20 * SLOWNESS,
+            timeout=60 * SLOWNESS,
         )
         is_ours = words[-1] != "id -u; env"
         assert is_clean(done.stderr), (words, done.stderr)

@@ -437,7 +437,7 @@ def test_unpacker_is_confined_before_it_reads(paths: Paths, directory: Path) -> 
     try:
         assert begun.wait(60)
         pid = _unpacker_of(os.getpid(), UNPACKER)
-        for _ in range(100):
+        for _ in range(6000):
             status = Path(f"/proc/{pid}/status").read_text()
             if "NoNewPrivs:\t1" in status:
                 break

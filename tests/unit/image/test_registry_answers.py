@@ -21,7 +21,7 @@ from pyrunc.oci.platform import host_platform
 from pyrunc.oci.reference import parse_reference
 from tests.harness.registry_double import INDEX, MANIFEST, Double, Request, running_double
 
-PATIENCE = Patience(connect_seconds=5, read_seconds=2, tries=1, delay_seconds=0)
+PATIENCE = Patience(connect_seconds=60, read_seconds=60, tries=1, delay_seconds=0)
 DIGEST = f"sha256:{'0' * 64}"
 
 HEADERS = st.dictionaries(
