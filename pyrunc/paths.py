@@ -68,6 +68,10 @@ class Paths(Record):
         """Return the directory where everything is built before its rename."""
         return f"{self.root}/tmp"
 
+    def short_names(self) -> str:
+        """Return the file of aliases that users have chosen for short names."""
+        return f"{self.root}/short-name-aliases.conf"
+
     # -- what a reboot ends ------------------------------------------------------------------
 
     def run_containers(self) -> str:

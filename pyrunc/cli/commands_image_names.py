@@ -9,9 +9,11 @@ from ..oci.reference import parse_full
 from . import listing, output, prune_words, units
 from .commands import UNLIMITED, Call, Command
 from .completion import images as complete_images
+from .flag_parser import UsageProblem
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
+    from ..engine.engine import Engine
     from ..engine.remove_image import Removed
     from .option_table import Row
 
@@ -43,26 +45,68 @@ def tag(call: Call) -> int:
     return 0
 
 
+def untag(call: Call) -> int:
+    """Take names from an image."""
+    from ..engine.images import untag_image
+
+    untag_image(call.engine(), call.operands[0], call.operands[1:])
+    return 0
+
+
+def exists(call: Call) -> int:
+    """Tell by the exit code whether there is such an image."""
+    from ..engine import images
+
+    try:
+        images.find_image(call.engine().paths, call.operands[0])
+    except NotFound:
+        return 1
+    return 0
+
+
 def rmi(call: Call) -> int:
     """Remove names and images, going on after an error."""
     from ..engine.images import word_for
     from ..engine.remove_image import remove_image
 
     engine = call.engine()
-    force, platform = call.is_on("force"), call.text("platform")
+    is_all, platform = call.is_on("all"), call.text("platform")
+    if is_all == bool(call.operands):
+        if is_all:
+            raise call.usage_problem("--all and names do not go together")
+        # docker's code for that
+        raise UsageProblem(
+            f"'{call.ctx.command_path}' requires at least 1 argument", call.ctx, exit_code=1
+        )
+    # With --all an earlier removal may have taken a name along.
+    force, ignores = call.is_on("force"), call.is_on("ignore") or is_all
 
     def remove_one(word: str) -> None:
         try:
             chosen = word_for(engine.paths, word, platform)
             removed = remove_image(engine, chosen, force=force, keep_parents=call.is_on("no-prune"))
         except NotFound as error:
+            if ignores:
+                return
             if not force:
                 raise
             output.note(f"Error: {output.printable(str(error))}")
         else:
             _show(removed)
 
-    return listing.failures(call.operands, remove_one)
+    return listing.failures(_all_words(engine) if is_all else call.operands, remove_one)
+
+
+def _all_words(engine: Engine) -> list[str]:
+    """Return what removes every image: its names, tags first; the ID of what has none."""
+    from ..engine import images
+
+    listed = images.list_images(engine.paths)
+    return [
+        parse_full(word).familiar() if image.names else word
+        for image in listed
+        for word in sorted(image.names, key=lambda name: "@" in name) or [image.id]
+    ]
 
 
 def prune(call: Call) -> int:
@@ -104,11 +148,33 @@ TAG = Command(
     complete=complete_images,
 )
 
+UNTAG = Command(
+    "untag",
+    untag,
+    rows=(_HELP,),
+    usage="IMAGE [NAME...]",
+    counts=(1, UNLIMITED),
+    about="Take names from an image, all of them if none is given.\n\nThe image stays.",
+    complete=complete_images,
+)
+
+EXISTS = Command(
+    "exists",
+    exists,
+    rows=(_HELP,),
+    usage="IMAGE",
+    counts=(1, 1),
+    about="Exit with 0 if there is such an image, with 1 if there is none.",
+    complete=complete_images,
+)
+
 RMI = Command(
     "rmi",
     rmi,
     rows=(
+        ("all", "a", FLAG, "", "", "All images"),
         ("force", "f", FLAG, "", "", "Also if stopped containers use it, or it has several names"),
+        ("ignore", "i", FLAG, "", "", "No error for an image that is not there"),
         ("no-prune", "", FLAG, "", "", "Keep layers and blobs until the next clean-up"),
         (
             "platform",
@@ -121,7 +187,7 @@ RMI = Command(
         _HELP,
     ),
     usage="IMAGE [IMAGE...]",
-    counts=(1, UNLIMITED),
+    counts=(0, UNLIMITED),
     about="Remove images.\n\n"
     "A name takes only itself away as long as the image has others; an ID means the image.",
     complete=complete_images,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput
@@ -83,11 +84,32 @@ def pull(call: Call) -> int:
         reference = parse_reference(word)
         if not is_quiet:
             output.line(f"Using default tag: {reference.tag}")
-    pulled = engine_pull.pull(paths, word, make_access(call), progress, platform=platform)
+    from ..engine.short_names import pull_by_name
+
+    choose = _choose if os.isatty(0) and os.isatty(1) else None
+    pulled = pull_by_name(
+        paths, word, make_access(call), progress, platform=platform, choose=choose
+    )
     if pulled.remark:
         output.warning(pulled.remark)
     output.line(pulled.name)
     return 0
+
+
+def _choose(names: list[str]) -> str:
+    """Ask which image a short name means; the end of stdin chooses none.
+
+    Raises: InvalidInput.
+    """
+    lines = [f"  {number}. {output.printable(name)}\n" for number, name in enumerate(names, 1)]
+    output.text("".join(lines) + f"Please select an image [1-{len(names)}]: ")
+    sys.stdout.flush()
+    answer = sys.stdin.readline().strip()
+    if answer.isascii() and answer.isdigit() and 1 <= int(answer[:9]) <= len(names):
+        return names[int(answer[:9]) - 1]
+    raise InvalidInput(
+        f"cannot pull: {answer[:64]!r} is none of the numbers", hint="or type a full name"
+    )
 
 
 def push(call: Call) -> int:

@@ -36,6 +36,9 @@ def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], obje
         if options.pull == "never":
             raise _other_platform(found, options)
     except NotFound:
+        longer = _by_short_name(engine, options)
+        if longer is not None and not is_always:
+            return longer
         if options.pull == "never":
             raise
     from ..oci.reference import parse_reference
@@ -48,21 +51,33 @@ def ensure_image(engine: Engine, options: RunOptions, tell: Callable[[str], obje
 
         if load_embedded(engine.paths):
             return images.resolve(engine.paths, options.image)
-    _pull(engine, options, tell)
-    found = images.resolve(engine.paths, options.image)
+    found = images.resolve(engine.paths, _pull(engine, options, tell))
     _warn_of_platform(found, options, tell)
     return found
 
 
-def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> None:
-    from .progress import Progress
-    from .pull import pull
+def _by_short_name(engine: Engine, options: RunOptions) -> ImageRecord | None:
+    """Return an image that is there under a longer name, if registries.conf wants such ones."""
     from .registry_access import access_of
+    from .short_names import find_by_name
+
+    access = access_of(engine.config, os.environ, lambda _: None)
+    found = find_by_name(engine.paths, options.image, access)
+    fits = found is not None and (not options.platform or _is_for(found, options.platform))
+    return found if fits else None
+
+
+def _pull(engine: Engine, options: RunOptions, tell: Callable[[str], object]) -> str:
+    """Pull the image; returns its full name."""
+    from .progress import Progress
+    from .registry_access import access_of
+    from .short_names import pull_by_name
 
     is_terminal = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
     progress = Progress(tell, is_terminal=is_terminal, is_quiet=options.quiet)
     access = access_of(engine.config, os.environ, tell)
-    pull(engine.paths, options.image, access, progress, platform=options.platform)
+    pulled = pull_by_name(engine.paths, options.image, access, progress, platform=options.platform)
+    return pulled.name
 
 
 def _is_for(image: ImageRecord, platform: str) -> bool:

@@ -9,10 +9,11 @@ from ..errors import NotFound
 from ..oci.platform import Platform, parse_platform, rank
 from ..oci.reference import parse_full, parse_reference
 from ..storage import images, overlay
-from .image_events import image_event
+from .image_events import image_event, image_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ..oci.image_record import ImageRecord
@@ -81,6 +82,24 @@ def tag_image(engine: Engine, word: str, name: str) -> None:
     """
     image_id = images.set_name(engine.paths, word, name)
     image_event(engine.paths, "tag", image_id, parse_reference(name).familiar())
+
+
+def untag_image(engine: Engine, word: str, names: Sequence[str] = ()) -> None:
+    """Take names from an image, all if none are given; the image stays, without one if need be.
+
+    Raises: NotFound, also for a name that is another image's: then nothing is changed.
+    """
+    image = images.resolve(engine.paths, word)
+    gone = [parse_reference(name).full() for name in names] or list(image.names)
+    for name in gone:
+        if name not in image.names:
+            raise NotFound(
+                f"cannot untag {word}: it is not called {parse_full(name).familiar()}",
+                kind="image",
+                name=name,
+            )
+    images.remove(engine.paths, image.id, gone, forget=False)
+    image_events(engine.paths, [("untag", image.id, "")] * len(gone))
 
 
 def inspect_image(engine: Engine, word: str) -> dict[str, Any]:

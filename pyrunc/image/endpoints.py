@@ -15,12 +15,14 @@ from ..oci.record import Record
 from .credentials import HUB
 from .hosts_files import HostsFiles, MirrorHost, Rule
 from .proxies import is_loopback
+from .short_names import read_short_names
 from .tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..oci.reference import Reference
+    from .short_names import ShortNames
 
 HUB_SERVER = "registry-1.docker.io"
 PULL, RESOLVE, PUSH = "pull", "resolve", "push"
@@ -68,8 +70,7 @@ class Hosts:
 
         Raises: RegistryError for a registry that is blocked.
         """
-        name = reference.repository()
-        rule = self._files.rule(name)
+        rule = self._files.rule(reference.full())
         if rule is not None and rule.is_blocked:
             raise RegistryError(
                 f"registry {reference.domain} is blocked in {rule.file}",
@@ -112,6 +113,14 @@ class Hosts:
     def credential_helpers(self) -> list[str]:
         """Return who is asked for credentials (see HostsFiles)."""
         return self._files.credential_helpers()
+
+    def short_names(self, recorded: str) -> ShortNames | None:
+        """Return how names without a registry are read, None for docker's way.
+
+        `recorded` is the file of aliases that were chosen at a prompt.
+        Raises: InvalidInput.
+        """
+        return read_short_names(self._files.rule_files(), recorded)
 
     def is_insecure(self, host: str) -> bool:
         """Tell whether plain http may be spoken with a host."""

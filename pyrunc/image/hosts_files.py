@@ -4,8 +4,7 @@
     podman        containers/registries.conf and registries.conf.d/*.conf, certs.d/HOST/
     containerd    containerd/certs.d/HOST/hosts.toml
 
-Each below ~/.config first, then below /etc.  Aliases and search lists of short names are not
-followed: `ubuntu` means docker.io/library/ubuntu, as with docker.
+Each below ~/.config first, then below /etc.  Short names are image/short_names' business.
 Source: containers-registries.conf(5), containers-certs.d(5), containerd docs/hosts.md.
 """
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 _FILE_LIMIT_BYTES = 8 << 20
 _ALL = ("pull", "resolve", "push")
+_MIRRORED = ("all", "digest-only", "tag-only")
 
 
 class Mirror(Record):
@@ -53,6 +53,8 @@ class Rule(Record):
             return name
         if self.prefix.startswith("*."):
             return target + name[name.index("/") :]
+        if len(self.prefix) > len(name):  # of one tag alone: its place is a whole name, too
+            return _repository(target)
         return target + name[len(self.prefix) :]
 
 
@@ -85,27 +87,27 @@ class HostsFiles:
     # -- registries.conf --------------------------------------------------------------------------
 
     def rule(self, name: str) -> Rule | None:
-        """Return the rule with the longest prefix that fits a repository's full name."""
+        """Return the rule with the longest prefix that fits an image's full name."""
         fitting = [rule for rule in self._all_rules() if _fits(rule.prefix, name)]
         return max(fitting, key=lambda rule: len(rule.prefix), default=None)
 
     def credential_helpers(self) -> list[str]:
         """Return who is asked for credentials, in this order; none: the files of logins."""
         found: list[str] = []
-        for path in self._rule_files():
-            found = _texts(_toml(path).get("credential-helpers")) or found
+        for path in self.rule_files():
+            found = read_texts(read_toml(path).get("credential-helpers")) or found
         return [one for one in found if one]
 
     def _all_rules(self) -> list[Rule]:
         if self._rules is None:
             by_prefix: dict[str, Rule] = {}
-            for path in self._rule_files():
+            for path in self.rule_files():
                 for rule in _read_rules(path):
                     by_prefix[rule.prefix] = rule
             self._rules = list(by_prefix.values())
         return self._rules
 
-    def _rule_files(self) -> Iterator[str]:
+    def rule_files(self) -> Iterator[str]:
         """Yield the files; a later one wins."""
         if self._chosen:
             yield self._chosen
@@ -122,11 +124,11 @@ class HostsFiles:
 
     def hub_mirrors(self) -> list[str]:
         """Return the mirrors of docker's hub."""
-        return _texts(self._docker().get("registry-mirrors"))
+        return read_texts(self._docker().get("registry-mirrors"))
 
     def insecure(self) -> list[str]:
         """Return hosts and networks that need no TLS."""
-        entries = _texts(self._docker().get("insecure-registries"))
+        entries = read_texts(self._docker().get("insecure-registries"))
         return entries + [r.location or r.prefix for r in self._all_rules() if r.is_insecure]
 
     def _docker(self) -> dict[str, Any]:
@@ -202,9 +204,16 @@ def _fits(prefix: str, name: str) -> bool:
     return name == prefix or name.startswith((f"{prefix}/", f"{prefix}:", f"{prefix}@"))
 
 
+def _repository(name: str) -> str:
+    """Return a name without its tag or digest."""
+    name = name.partition("@")[0]
+    head, colon, tag = name.rpartition(":")
+    return head if colon and "/" not in tag else name
+
+
 def _read_rules(path: str) -> list[Rule]:
-    config = _toml(path)
-    rules = []
+    config = read_toml(path)
+    rules = _old_rules(config, path)
     for entry in _tables(config.get("registry")):
         location = str(entry.get("location") or "")
         prefix = str(entry.get("prefix") or location)
@@ -212,6 +221,7 @@ def _read_rules(path: str) -> list[Rule]:
             raise InvalidInput(
                 f"cannot read {path}: a [[registry]] without prefix and location", subject=path
             )
+        _check_prefix(prefix, path)
         by_digest = bool(entry.get("mirror-by-digest-only"))
         rules.append(
             Rule(
@@ -220,23 +230,75 @@ def _read_rules(path: str) -> list[Rule]:
                 file=path,
                 is_insecure=bool(entry.get("insecure")),
                 is_blocked=bool(entry.get("blocked")),
-                mirrors=tuple(_mirror(one, by_digest) for one in _tables(entry.get("mirror"))),
+                mirrors=tuple(
+                    _mirror(one, path, by_digest=by_digest) for one in _tables(entry.get("mirror"))
+                ),
             )
         )
     return rules
 
 
-def _mirror(entry: dict[str, Any], by_digest: bool) -> Mirror:
-    only = str(entry.get("pull-from-mirror") or ("digest-only" if by_digest else "all"))
+def _old_rules(config: dict[str, Any], path: str) -> list[Rule]:
+    """Read the lists of version 1: whom to block and whom to trust without TLS."""
+    lists = config.get("registries")
+    if not isinstance(lists, dict):
+        return []
+    if "registry" in config or "unqualified-search-registries" in config:
+        raise InvalidInput(
+            f"cannot read {path}: it mixes version 1 ([registries.…]) and 2 of the format",
+            subject=path,
+        )
+    found = {
+        word: read_texts(one.get("registries")) if isinstance(one := lists.get(word), dict) else []
+        for word in ("insecure", "block")
+    }
+    return [
+        Rule(
+            prefix=host,
+            location=host,
+            file=path,
+            is_insecure=host in found["insecure"],
+            is_blocked=host in found["block"],
+        )
+        for host in dict.fromkeys((*found["insecure"], *found["block"]))
+    ]
+
+
+def _check_prefix(prefix: str, path: str) -> None:
+    """Refuse a wildcard that would fit nothing, so that what it blocks would not be blocked."""
+    host = prefix.removeprefix("*.")
+    if "*" in host or (host != prefix and ("/" in host or ":" in host)):
+        raise InvalidInput(
+            f"cannot read {path}: prefix {prefix!r}: a wildcard is *.HOST and nothing else",
+            subject=path,
+        )
+
+
+def _mirror(entry: dict[str, Any], path: str, *, by_digest: bool) -> Mirror:
+    only, location = entry.get("pull-from-mirror") or "", str(entry.get("location") or "")
+    if not location:
+        raise InvalidInput(f"cannot read {path}: a mirror without a location", subject=path)
+    if only and by_digest:
+        raise InvalidInput(
+            f"cannot read {path}: pull-from-mirror of {location!r} and mirror-by-digest-only of its"
+            " registry exclude each other",
+            subject=path,
+        )
+    if only not in ("", *_MIRRORED):
+        raise InvalidInput(
+            f"cannot read {path}: pull-from-mirror of {location!r} is {str(only)[:64]!r}, not"
+            f" {', '.join(_MIRRORED)}",
+            subject=path,
+        )
     return Mirror(
-        location=str(entry.get("location") or ""),
+        location=location,
         is_insecure=bool(entry.get("insecure")),
-        only=only,
+        only=str(only) or ("digest-only" if by_digest else "all"),
     )
 
 
 def _parse_hosts(path: str, domain: str) -> tuple[MirrorHost, ...]:
-    config = _toml(path)
+    config = read_toml(path)
     found = []
     hosts = config.get("host")
     for url, entry in (hosts if isinstance(hosts, dict) else {}).items():
@@ -262,14 +324,14 @@ def _host(path: str, url: str, entry: dict[str, Any], *, is_mirror: bool) -> Mir
         host=parts.netloc,
         root=root,
         is_mirror=is_mirror,
-        capabilities=tuple(_texts(entry.get("capabilities"))) or _ALL,
+        capabilities=tuple(read_texts(entry.get("capabilities"))) or _ALL,
         tls=Tls(
             verify=not entry.get("skip_verify"),
-            ca_files=tuple(os.path.join(here, name) for name in _texts(entry.get("ca"))),
+            ca_files=tuple(os.path.join(here, name) for name in read_texts(entry.get("ca"))),
             client_certificates=tuple(_pairs(entry.get("client"), here)),
         ),
         headers=tuple(
-            (name, ", ".join(_texts(value)))
+            (name, ", ".join(read_texts(value)))
             for name, value in (headers if isinstance(headers, dict) else {}).items()
         ),
         dial_seconds=_seconds(path, entry.get("dial_timeout")),
@@ -292,7 +354,7 @@ def _seconds(path: str, value: object) -> float:
 def _pairs(value: object, here: str) -> Iterator[tuple[str, str]]:
     entries = value if isinstance(value, list) else [value] if value else []
     for entry in entries:
-        pair = _texts(entry)
+        pair = read_texts(entry)
         if pair:
             yield os.path.join(here, pair[0]), os.path.join(here, pair[-1])
 
@@ -305,13 +367,15 @@ def _tables(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _texts(value: object) -> list[str]:
+def read_texts(value: object) -> list[str]:
+    """Return a text or a list of them as a list; what is neither is none."""
     if isinstance(value, str):
         return [value]
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-def _toml(path: str) -> dict[str, Any]:
+def read_toml(path: str) -> dict[str, Any]:
+    """Return a file of configuration.  Raises: InvalidInput, OSError."""
     try:
         return tomllib.loads(_read(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -99,7 +99,11 @@ class _Finish:
         self._move_unknown(source + b"/", target)
 
     def _merge_one(self, source: bytes, target: bytes) -> list[tuple[bytes, bytes]]:
-        """Move what is in one directory into another; returns what is a directory in both."""
+        """Move what is in one directory into another; returns what is a directory in both.
+
+        Which of two entries for one file came last is not known here: the one under the link stays.
+        Both are the layer's own, so that it gains nothing it could not have by one entry.
+        """
         pairs = []
         with self._touching(source) as source_fd, self._touching(target) as target_fd:
             if is_opaque(source_fd):

@@ -71,6 +71,70 @@ def test_tag_refuses_a_digest_and_moves_a_name(pyrunc: Engine) -> None:
     assert pyrunc("images", "-qf", "dangling=true").stdout.split() == [old[7:19]]
 
 
+def test_untag_takes_names_and_leaves_the_image(pyrunc: Engine) -> None:
+    image_id = load(pyrunc, "one:1", BASE)
+    load(pyrunc, "other:1", TOP)
+    for name in ("two", "three:3"):
+        pyrunc("tag", "one:1", name, check=True)
+
+    done = pyrunc("untag", "one:1", "two", check=True)
+    others = pyrunc("image", "untag", "one:1", "three:3", "other:1")
+    unknown = pyrunc("untag", "nothing")
+
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (others.returncode, others.stderr) == (
+        1, "pyrunc: cannot untag one:1: it is not called other:1\n"
+    )  # fmt: skip
+    assert (unknown.returncode, "No such image: nothing:latest" in unknown.stderr) == (1, True)
+    assert pyrunc.json("image", "inspect", image_id)[0]["RepoTags"] == ["one:1", "three:3"]
+    pyrunc("untag", image_id[7:19], check=True)
+    assert pyrunc.json("image", "inspect", image_id)[0]["RepoTags"] == []
+
+
+def test_exists_says_it_by_its_exit_code(pyrunc: Engine) -> None:
+    image_id = load(pyrunc, "one:1", BASE)
+
+    for word, code in (("one:1", 0), (image_id[7:19], 0), ("one:2", 1), ("one", 1)):
+        done = pyrunc("image", "exists", word)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    assert pyrunc("image", "exists", "NOT A NAME").returncode == 1
+
+
+def test_all_images_go_but_those_in_use(pyrunc: Engine) -> None:
+    load(pyrunc, "one:1", BASE)
+    load(pyrunc, "one:1", TOP)  # the first has no name now
+    load(pyrunc, "used:1", BASE, TOP)
+    pyrunc("tag", "one:1", "reg.io/two", check=True)
+    container = pyrunc("create", "--network", "none", "used:1", check=True).stdout.strip()
+
+    some = pyrunc("rmi", "-a")
+    left = pyrunc("images", "--format", "{{.Repository}}:{{.Tag}}", check=True).stdout
+    forced = pyrunc("rmi", "-af")
+    pyrunc("rm", container, check=True)
+
+    assert some.returncode == 1
+    assert some.stderr.count("\n") == 2  # a hint
+    assert "container is using its" in some.stderr or container[:12] in some.stderr
+    assert left == "used:1\n"
+    assert forced.returncode == 0
+    assert stored(pyrunc) == 0
+    assert pyrunc("rmi", "-a").returncode == 0
+
+
+def test_rmi_ignores_what_is_not_there_and_wants_something(pyrunc: Engine) -> None:
+    load(pyrunc, "one:1", BASE)
+
+    ignored = pyrunc("rmi", "-i", "nothing", "one:1")
+    none = pyrunc("rmi")
+    both = pyrunc("rmi", "-a", "one:1")
+
+    assert (ignored.returncode, ignored.stderr) == (0, "")
+    assert ignored.stdout.startswith("Untagged: one:1\n")
+    assert (none.returncode, both.returncode) == (1, 125)
+    assert "requires at least 1 argument" in none.stderr
+    assert "--all and names do not go together" in both.stderr
+
+
 def test_shared_layers_stay_with_the_other_image(pyrunc: Engine) -> None:
     load(pyrunc, "base:1", BASE)
     top = load(pyrunc, "top:1", BASE, TOP)

@@ -111,6 +111,74 @@ def test_registries_conf(tmp_path: Path) -> None:
         asked(tmp_path, "very.bad.example/a")
 
 
+def test_rule_for_one_tag(tmp_path: Path) -> None:
+    write(
+        tmp_path / "containers/registries.conf",
+        """
+        [[registry]]
+        prefix = "a.example/x:1"
+        location = "b.example:5/y:2"
+        [[registry]]
+        location = "a.example/x:bad"
+        blocked = true
+        """,
+    )
+
+    assert where(asked(tmp_path, "a.example/x:1")) == ["https://b.example:5/v2/y"]
+    assert where(asked(tmp_path, "a.example/x:10")) == ["https://a.example/v2/x"]
+    with pytest.raises(PyruncError, match=r"registry a\.example is blocked in"):
+        asked(tmp_path, "a.example/x:bad")
+
+
+def test_lists_of_version_1(tmp_path: Path) -> None:
+    write(
+        tmp_path / "containers/registries.conf",
+        """
+        [registries.search]
+        registries = ["first.example"]
+        [registries.insecure]
+        registries = ["plain.example:5"]
+        [registries.block]
+        registries = ["bad.example"]
+        """,
+    )
+
+    assert where(asked(tmp_path, "plain.example:5/a")) == ["https|http://plain.example:5/v2/a"]
+    assert where(asked(tmp_path, "x")) == ["https://registry-1.docker.io/v2/library/x"]
+    with pytest.raises(PyruncError, match="is blocked in"):
+        asked(tmp_path, "bad.example/a")
+
+
+_REGISTRY = '[[registry]]\nlocation = "a.example"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[[registry]]\nblocked = true", "without prefix and location"),
+        ('[[registry]]\nprefix = "a.*.example"\nblocked = true', "a wildcard is"),
+        ('[[registry]]\nprefix = "*.example/x"\nblocked = true', "a wildcard is"),
+        ('[[registry]]\nprefix = "*.example:5000"\nblocked = true', "a wildcard is"),
+        (f"{_REGISTRY}[[registry.mirror]]\ninsecure = true", "a mirror without a location"),
+        (
+            f'{_REGISTRY}[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"',
+            "is 'never', not all, digest-only, tag-only",
+        ),
+        (
+            f"{_REGISTRY}mirror-by-digest-only = true\n"
+            '[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "all"',
+            "exclude each other",
+        ),
+        (f"{_REGISTRY}[registries.block]\nregistries = []", "it mixes version 1"),
+    ],
+)
+def test_registries_conf_that_is_off_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    write(tmp_path / "containers/registries.conf", text)
+
+    with pytest.raises(PyruncError, match=why):
+        asked(tmp_path, "quay.io/x")
+
+
 def test_containerd_s_hosts_file(tmp_path: Path) -> None:
     write(
         tmp_path / "containerd/certs.d/docker.io/hosts.toml",
