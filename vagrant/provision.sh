@@ -11,6 +11,15 @@ only_list=
 [ "${1:-}" != --list ] || { only_list=yes && shift; }
 sets=("${@:-run}")
 
+known=$(sed 's/#.*//' "$here/packages.txt" | awk 'NF { print $1 }' | sort -u)
+for set in "${sets[@]}"; do
+    if ! grep -qxF -e "$set" <<<"$known"; then
+        echo "provision: cannot install $set: no set of that name" >&2
+        echo "hint: one of" $known >&2
+        exit 2
+    fi
+done
+
 wanted() {
     local IFS='|'
     sed 's/#.*//' "$here/packages.txt" | awk -v sets="^(${sets[*]})\$" '$1 ~ sets { print $2 }'
@@ -41,6 +50,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "provision: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# Services of the peers (docker, containerd) must not start: the bench starts its own, in private directories.
+# Services of the peers (docker, containerd) must not start: tests start their own, in private directories.  With this
+# systemctl leaves the running systemd alone (systemd, ENVIRONMENT.md).
+export SYSTEMD_OFFLINE=1
 apt-get -q update
-apt-get -q -y install --no-install-recommends "${missing[@]}"
+apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}" # a new machine updates itself
