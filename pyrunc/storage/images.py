@@ -273,13 +273,17 @@ def _entries(paths: Paths) -> list[dict[str, Any]]:
         raw = _read(path, _INDEX_LIMIT_BYTES)
     except FileNotFoundError:
         return []
-    index = document.load_object(raw, path, limit_bytes=_INDEX_LIMIT_BYTES)
+    try:
+        index = document.load_object(raw, path, limit_bytes=_INDEX_LIMIT_BYTES)
+    except InvalidInput as error:
+        error.hint = "pyrunc system check --repair writes it anew"
+        raise
     entries = index.get("manifests")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidInput(
             f"cannot read {path}: manifests is not a list of objects",
             where="manifests",
-            hint="pyrunc system check shows what is broken",
+            hint="pyrunc system check --repair writes it anew",
         )
     return entries
 

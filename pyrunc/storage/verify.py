@@ -14,6 +14,7 @@ from .damage import Damage
 from .images import entries, entry_id
 from .layers import read_stored
 from .lease import store_lock
+from .rebuild_index import check_index
 from .verify_layers import verify_layers
 
 TYPE_CHECKING = False
@@ -32,8 +33,11 @@ def verify(paths: Paths, *, mend: bool = False) -> list[Damage]:
     go on meanwhile.
     Raises: LockTimeout; OSError.
     """
+    index = check_index(paths, mend=mend)
     blobs = _blobs(paths, mend)
-    return _images(paths) + blobs + _garbage(paths, mend) + verify_layers(paths, mend=mend)
+    if index and not mend:
+        return index + blobs  # nobody knows what the rest belongs to
+    return index + _images(paths) + blobs + _garbage(paths, mend) + verify_layers(paths, mend=mend)
 
 
 def _images(paths: Paths) -> list[Damage]:

@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.harness.engine import Engine
 
 
@@ -32,6 +34,35 @@ def test_a_changed_blob_is_named_and_stays(loaded: Engine) -> None:
     assert result.returncode == 1
     assert largest.name in result.stdout
     assert largest.exists()
+
+
+@pytest.mark.parametrize("broken", ['{"manif', '{"manifests":{}}', ""])
+def test_an_index_that_cannot_be_read_is_written_anew(loaded: Engine, broken: str) -> None:
+    index = loaded.root / "oci/index.json"
+    image_id = loaded.json("image", "inspect", "busybox")[0]["Id"]
+    container = loaded("create", "--network", "none", "busybox", "true", check=True).stdout.strip()
+    index.write_text(broken)
+
+    for line in (
+        ("images",),
+        ("image", "inspect", image_id),
+        ("rmi", image_id),
+        ("image", "prune", "-f"),
+    ):
+        assert loaded(*line).returncode != 0
+    looked = loaded("system", "check")
+    mended = loaded("system", "check", "--repair")
+
+    assert loaded("images").returncode == 0
+    assert (looked.returncode, mended.returncode) == (1, 0)
+    assert f"image index.json: cannot read {index}: " in looked.stdout
+    assert "written anew: 1 images, which need names (pyrunc tag)" in mended.stdout
+    assert (loaded.root / "oci/broken-index.json").read_text() == broken
+    assert loaded("system", "check", check=True).stdout == ""
+    loaded("tag", image_id, "busybox", check=True)
+    loaded("run", "--rm", "--network", "none", "busybox", "true", check=True)
+    loaded("start", "-a", container, check=True)
+    loaded("rm", container, check=True)
 
 
 def test_a_missing_blob_is_named_with_its_image(loaded: Engine) -> None:
