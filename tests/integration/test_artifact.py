@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.image.referrers import fallback_tag
 from tests.harness.engine import Engine
 from tests.harness.registry_double import (
     CONFIG,
@@ -97,6 +98,18 @@ def test_referrers_by_the_api_and_by_the_tag(
     assert pulled.stdout == f"Digest: {digest}\n"
     assert (pyrunc.directory / "out/sbom").read_text() == "sbom"
     assert (f"x:{image['digest'].replace(':', '-')}" in registry.manifests) is not has_api
+
+
+@pytest.mark.parametrize(
+    ("digest", "tag"),
+    [
+        ("sha256:" + "a" * 64, "sha256-" + "a" * 64),
+        ("sha512:" + "a" * 128, "sha512-" + "a" * 64),
+        ("x+y:a=b", "x-y-a-b"),
+    ],
+)
+def test_fallback_tag_is_cut_as_the_specification_says(digest: str, tag: str) -> None:
+    assert fallback_tag(digest) == tag
 
 
 def test_what_cosign_keeps_beside_an_image_is_listed(pyrunc: Engine, registry: Double) -> None:

@@ -229,6 +229,40 @@ def test_push_sends_sha512_blobs_to_a_real_registry(
     assert is_sound(other)
 
 
+def test_container_runs_on_sha512_layers_and_becomes_an_image(
+    pyrunc: Engine, busybox_archive: Path, directory: Path
+) -> None:
+    with tarfile.open(busybox_archive) as archive:
+        (listed,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]  # a file
+        layers = [archive.extractfile(name).read() for name in listed["Layers"]]  # type: ignore[union-attr]  # a file
+    pyrunc("load", "-i", raw_tar.layout(directory / "l", layers, name="t:1", algorithm="sha512"))
+
+    alone = ("--network", "none", "--name", "it")
+    done = pyrunc("run", *alone, "t:1", "sh", "-c", "echo new > /new; cat /new", check=True)
+    pyrunc("commit", "it", "u:1", check=True)
+    pyrunc("rm", "it", check=True)
+    pyrunc("rmi", "t:1", check=True)
+    again = pyrunc("run", "--rm", "--network", "none", "u:1", "cat", "/new", check=True)
+
+    assert done.stdout == again.stdout == "new\n"
+    assert pyrunc("history", "-q", "u:1").returncode == 0
+    assert pyrunc("image", "why-big", "u:1").returncode == 0
+    assert pyrunc("system", "df", "-v").returncode == 0
+    assert pyrunc("system", "check", check=True).stdout == ""
+
+
+def test_200_sha512_layers_are_mounted_in_both_ways(
+    paths: Paths, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [file(f"f{number}") + END for number in range(200)]
+    load(paths, str(raw_tar.layout(directory / "l", layers, name="t:1", algorithm="sha512")))
+
+    for way in ("", "mount"):
+        monkeypatch.setenv("PYRUNC_OVERLAY", way)
+        with Rootfs(paths, "t:1") as root:
+            assert len(root.names()) == 200
+
+
 def test_double_knows_sha512() -> None:
     """A double that took anything would prove nothing."""
     with running_double() as double:

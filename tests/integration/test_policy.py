@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from tests.integration.pulls import QUICK, nothing_is_there
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
+Sign = Callable[[bytes], bytes]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER = ec.generate_private_key(ec.SECP256R1())
@@ -89,7 +91,7 @@ class Gate:
         path.write_text(json.dumps({"default": default}))
 
     def sign(
-        self, digest: str, key: PrivateKey = KEY, *, raw: bytes | None = None, **changes: str
+        self, digest: str, key: PrivateKey = KEY, *, raw: bytes | Sign | None = None, **changes: str
     ) -> None:
         """Put a signature beside a manifest, as `cosign sign --key` does."""
         critical = {
@@ -98,6 +100,8 @@ class Gate:
             "type": changes.get("kind", "cosign container image signature"),
         }
         payload = json.dumps({"critical": critical, "optional": None}).encode()
+        if callable(raw):
+            raw = raw(payload)
         signed = signature_of(key, payload) if raw is None else raw
         self.double.add_blob(payload)
         kind = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -159,6 +163,23 @@ def test_signed_image_comes(key: PrivateKey, gate: Gate) -> None:
     gate.pull()
 
     assert images.resolve(gate.paths, gate.name).manifest_digest == gate.image["digest"]
+
+
+def test_signature_that_openssl_made_counts(gate: Gate) -> None:
+    key = gate.directory / "openssl.key"
+    curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "genpkey", *curve, "-out", key], check=True, capture_output=True)
+    gate.wants()
+    public_key = gate.directory / "key.pub"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public_key], check=True)
+
+    def sign(payload: bytes) -> bytes:
+        words = ["openssl", "dgst", "-sha256", "-sign", str(key)]
+        return subprocess.run(words, input=payload, check=True, capture_output=True).stdout
+
+    gate.sign(gate.image["digest"], raw=sign)
+
+    gate.pull()
 
 
 def test_what_somebody_else_signed_is_refused(gate: Gate) -> None:
@@ -243,6 +264,48 @@ def test_key_that_is_none_accepts_nothing(content: bytes | None, gate: Gate) -> 
     key.unlink() if content is None else key.write_bytes(content)
 
     assert gate.refuses("public key")
+
+
+ACCEPT, REJECT = '[{"type":"insecureAcceptAnything"}]', '[{"type":"reject"}]'
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_accepted"),
+    [
+        (f'{{"default":{ACCEPT}}}', True),
+        (f'{{"default":{REJECT}}}', False),
+        (f'{{"default":{REJECT},"transports":{{"docker":{{"":{ACCEPT}}}}}}}', True),
+        (f'{{"default":{REJECT},"transports":{{"docker":{{"HOST":{ACCEPT}}}}}}}', True),
+        (f'{{"default":{REJECT},"transports":{{"docker":{{"HOST/x":{ACCEPT}}}}}}}', True),
+        (f'{{"default":{REJECT},"transports":{{"docker":{{"HOST/x:1":{ACCEPT}}}}}}}', True),
+        (f'{{"default":{REJECT},"transports":{{"docker":{{"HOST/x:2":{ACCEPT}}}}}}}', False),
+        (f'{{"default":{ACCEPT},"transports":{{"docker":{{"HOST":{ACCEPT},"HOST/x":{REJECT}}}}}}}',
+         False),
+        (f'{{"default":{ACCEPT},"transports":{{"oci":{{"":{REJECT}}}}}}}', True),
+        (f'{{"default":{ACCEPT},"more":1}}', False),
+        (f'{{"default":{ACCEPT},"default":{ACCEPT}}}', False),
+        ('{"default":[{"type":"insecureAcceptAnything","more":1}]}', False),
+        ('{"default":[]}', False),
+        ("{}", False),
+        ("", False),
+    ],
+)  # fmt: skip
+def test_skopeo_says_the_same(policy: str, is_accepted: bool, gate: Gate) -> None:
+    """Debian's has sigstore switched off, so that it can't be asked about signatures."""
+    gate.write([])
+    path = gate.directory / "containers/policy.json"
+    path.write_text(policy.replace("HOST", gate.double.host))
+    words = ["skopeo", "--policy", str(path), "copy", "--src-tls-verify=false"]
+    words += [f"docker://{gate.name}", f"dir:{gate.directory}/out"]
+
+    theirs = subprocess.run(words, capture_output=True, encoding="utf-8")
+    try:
+        gate.pull()
+        is_ours = True
+    except PyruncError:
+        is_ours = False
+
+    assert (theirs.returncode == 0, is_ours) == (is_accepted, is_accepted), theirs
 
 
 def test_every_command_that_takes_images_in_asks(pyrunc: Engine, gate: Gate) -> None:
