@@ -97,6 +97,18 @@ def test_exec_runs_beside_the_command(docker: Docker) -> None:
     assert done.stdout == "hello\nb /tmp 65534\n1\n"
 
 
+@pytest.mark.host("AppArmor")
+def test_profile_of_docker_confines_run_and_exec(docker: Docker) -> None:
+    docker(*DETACHED, "--name", "one", *SLEEP)
+
+    first = docker.output("exec", "one", "cat", "/proc/1/attr/current")
+    second = docker.output("exec", "one", "cat", "/proc/self/attr/current")
+    docker("stop", "--time", "0", "one")
+
+    assert first == second
+    assert first.startswith("docker-default") and first.endswith(" (enforce)")
+
+
 def test_exec_of_a_missing_command_says_so(docker: Docker) -> None:
     docker(*DETACHED, "--name", "one", *SLEEP)
 

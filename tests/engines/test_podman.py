@@ -115,6 +115,18 @@ def test_exec_runs_beside_the_command(podman: Podman) -> None:
     assert done.stdout == "hello\nb /tmp 65534\n1\n"
 
 
+@pytest.mark.host("AppArmor")
+def test_profile_of_podman_confines_run_and_exec(podman: Podman) -> None:
+    start(podman, *SLEEP)
+
+    first = podman.output("exec", "one", "cat", "/proc/1/attr/current")
+    second = podman.output("exec", "one", "cat", "/proc/self/attr/current")
+    podman("stop", "--time", "0", "one")
+
+    assert first == second
+    assert first.startswith("containers-default-") and first.endswith(" (enforce)")
+
+
 def test_exec_of_a_command_that_can_not_be_executed_says_so(podman: Podman) -> None:
     start(podman, *SLEEP)
 

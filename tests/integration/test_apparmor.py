@@ -151,7 +151,7 @@ def test_profile_alone_protects_the_hosts_settings(engine: Engine) -> None:
 @with_apparmor
 def test_init_is_as_confined_as_its_command(engine: Engine) -> None:
     script = "cat /proc/1/attr/current; kill -0 1 && echo reached"
-    for flags in ((), ("--security-opt", "no-new-privileges"), ("-u", "1000")):
+    for flags in ((), ("-u", "1000", "--security-opt", "no-new-privileges")):
         assert _inside(engine, ("--init", *flags), script) == [CONFINED.strip(), "reached"]
 
 
@@ -177,27 +177,23 @@ def test_signal_is_passed_on_by_the_client(engine: Engine) -> None:
 
 
 @with_apparmor
-@pytest.mark.parametrize(
-    ("flags", "label", "shown"),
-    [
-        (("--security-opt", "apparmor=unconfined"), "unconfined\n", "unconfined"),
-        (("--privileged",), "unconfined\n", "unconfined"),
-        (ONLY_APPARMOR, CONFINED, DEFAULT),
-        (
-            ("--security-opt", "apparmor=pyrunc-test-user"),
-            "pyrunc-test-user (enforce)\n",
-            "pyrunc-test-user",
-        ),
-    ],
-)
-def test_user_chooses_the_profile(
-    engine: Engine, users_profiles: None, flags: tuple[str, ...], label: str, shown: str
-) -> None:
-    engine("run", "--name", "box", "--network", "none", *flags, "busybox", *LABEL, check=True)
-    printed, document = engine("logs", "box").stdout, engine.json("inspect", "box")[0]
-    engine("rm", "box", check=True)
+def test_user_chooses_the_profile(engine: Engine, users_profiles: None) -> None:
+    chosen = {
+        "unconfined": ("--security-opt", "apparmor=unconfined"),
+        "privileged": ("--privileged",),
+        "default": ONLY_APPARMOR,
+        "own": ("--security-opt", "apparmor=pyrunc-test-user"),
+    }
+    run = ("run", "--network", "none", "--name")
+    labels = [engine(*run, name, *flags, "busybox", *LABEL) for name, flags in chosen.items()]
+    documents = engine.json("inspect", *chosen)
+    engine("rm", *chosen, check=True)
 
-    assert (printed, document["AppArmorProfile"]) == (label, shown)
+    own = "pyrunc-test-user (enforce)\n"
+    assert [one.stdout for one in labels] == ["unconfined\n", "unconfined\n", CONFINED, own]
+    assert [one["AppArmorProfile"] for one in documents] == [
+        "unconfined", "unconfined", DEFAULT, "pyrunc-test-user"
+    ]  # fmt: skip
 
 
 @with_apparmor
@@ -316,12 +312,13 @@ def test_info_without_apparmor_does_not_speak_of_it(engine: Engine) -> None:
     assert "apparmor" not in (done.stdout + done.stderr).lower()
 
 
-@pytest.mark.parametrize("word", ["apparmor=unconfined", "apparmor:unconfined"])
-def test_unconfined_is_taken_everywhere_and_shown(engine: Engine, word: str) -> None:
-    engine("create", "--name", "box", "--network", "none", "--security-opt", word, "busybox",
-           *LABEL, check=True)  # fmt: skip
-    document: dict[str, Any] = engine.json("inspect", "box")[0]
-    engine("rm", "box", check=True)
+def test_unconfined_is_taken_everywhere_and_shown(engine: Engine) -> None:
+    create = ("create", "--network", "none", "--security-opt")
+    engine(*create, "apparmor=unconfined", "--name", "new", "busybox", *LABEL, check=True)
+    engine(*create, "apparmor:unconfined", "--name", "old", "busybox", *LABEL, check=True)
+    documents: list[dict[str, Any]] = engine.json("inspect", "new", "old")
+    engine("rm", "new", "old", check=True)
 
-    assert document["HostConfig"]["SecurityOpt"] == ["apparmor=unconfined"]
-    assert document["AppArmorProfile"] in ("", "unconfined")
+    for document in documents:
+        assert document["HostConfig"]["SecurityOpt"] == ["apparmor=unconfined"]
+        assert document["AppArmorProfile"] in ("", "unconfined")

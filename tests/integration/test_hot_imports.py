@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from tests.harness.engine import SOURCE, Engine
+from tests.harness.host_kind import KINDS
 
 # What the interpreter has before our first line, and what of the standard library may be added.
 ALLOWED = {
@@ -17,6 +18,8 @@ ALLOWED = {
     "io", "marshal", "os", "os.path", "posix", "posixpath", "select", "stat", "sys", "time",
     "zipimport",
 }  # fmt: skip
+
+ONLY_WITH_APPARMOR = {"pyrunc.engine.confinement", "pyrunc.runtime.apparmor"}
 
 CODE = """
 import sys
@@ -49,8 +52,11 @@ def foreign(modules: set[str]) -> set[str]:
 def test_run_imports_only_the_pinned_list(loaded: Engine) -> None:
     words = ["run", "--rm", "busybox", "true"]
     loaded(*words, check=True)  # the network is set up now, and the seccomp program compiled
+    found = imported(loaded, *words)
 
-    assert foreign(imported(loaded, *words)) - ALLOWED == set()
+    assert foreign(found) - ALLOWED == set()
+    of_apparmor = {name for name in found if "apparmor" in name or "confinement" in name}
+    assert of_apparmor == (ONLY_WITH_APPARMOR if KINDS["AppArmor"] else set())
 
 
 def test_run_with_many_options_imports_only_the_pinned_list(loaded: Engine) -> None:

@@ -45,6 +45,7 @@ ALLOWED = {
     "pivot-root": {"pivot_root", "umount2", "mount_setattr"},
     "set-hostname": {"sethostname"},
     "set-sysctl": {"fsopen", "fsconfig", "fsmount"},
+    "set-security-label": {"fsopen", "fsconfig", "fsmount"},  # where none was set before
     "set-rlimit": {"prlimit64"},
     "install-seccomp": {"seccomp"},
     "drop-bounding": {"prctl"},
