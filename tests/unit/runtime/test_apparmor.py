@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +30,17 @@ def test_named_profile_is_taken_as_it_is() -> None:
     assert apparmor.choose("x//y", True, HostFacts(apparmor=True)) == "x//y"
 
 
-def test_name_of_the_default_tells_its_text() -> None:
-    assert re.fullmatch("pyrunc-default-[0-9a-f]{8}", apparmor.default_name())
+def test_name_of_the_default_tells_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = apparmor.default_name()
+    upgraded = tmp_path / "profile"
+    upgraded.write_bytes(apparmor.read_default() + b"# more\n")
+    monkeypatch.setattr(apparmor, "PROFILE", str(upgraded))
+    new = apparmor.default_name()
+
+    assert old != new
+    assert all(re.fullmatch("pyrunc-default-[0-9a-f]{8}", name) for name in (old, new))
 
 
 def test_name_stands_wherever_the_text_speaks_of_itself() -> None:
