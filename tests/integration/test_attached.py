@@ -23,6 +23,7 @@ from tests.harness.engine import Engine
 from tests.harness.slow_clock import SLOWNESS
 
 RUN = ("run", "--rm", "--network", "none")
+PIPE_BYTES = 65536
 CATCHABLE = sorted(
     set(range(1, 32))
     # the client's own: its end, its children, its output, its terminal
@@ -102,17 +103,33 @@ def test_output_that_can_not_be_written_is_told_and_not_lost_in_silence(loaded: 
     process.stderr.close()
 
 
+def waiting_bytes(descriptor: int) -> int:
+    """Return how much there is to read."""
+    (size,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+    return int(size)
+
+
 def test_signals_arrive_while_nobody_reads_the_output(loaded: Engine) -> None:
-    script = 'trap "exit 7" TERM; while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done'
+    # Not the shell itself writes: busybox's does nothing else before its words are out.
+    script = 'trap "exit 7" TERM; yes & while :; do sleep 0.05; done'
     process = spawn(loaded, *RUN, "busybox", "sh", "-c", script, stdout=subprocess.PIPE)
-    time.sleep(0.5 * SLOWNESS)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.2 * SLOWNESS)
     assert process.stdout is not None
-    while process.stdout.read(1 << 16):
-        pass
-    process.stdout.close()
-    assert end(process) == 7
+    try:
+        deadline = time.monotonic() + 60 * SLOWNESS
+        # By then the trap is set, without which PID 1 gets no SIGTERM, and the client stands still.
+        while waiting_bytes(process.stdout.fileno()) < PIPE_BYTES - 4096:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        while loaded("ps", "-q", check=True).stdout and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not loaded("ps", "-q", check=True).stdout
+        while process.stdout.read(1 << 16):
+            pass
+        assert process.wait(60 * SLOWNESS) == 7
+    finally:
+        process.stdout.close()
+        end(process)
 
 
 def test_every_signal_is_passed_on(loaded: Engine) -> None:
