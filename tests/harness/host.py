@@ -71,6 +71,15 @@ def wait_until_unchanged(before: Snapshot, patience_seconds: float = 30.0) -> li
     return lines
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there, and more than a zombie."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return words.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def _mounts() -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return sorted(re.sub(r"^\d+ \d+ \d+:\d+ ", "", line) for line in lines)

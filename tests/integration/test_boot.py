@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import time
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +17,7 @@ from pyrunc.engine.engine import Engine as OwnEngine
 from pyrunc.paths import Paths
 from tests.harness import systemd_host
 from tests.harness.engine import Engine, command
+from tests.harness.host import is_alive
 from tests.harness.slow_clock import SLOWNESS
 
 DETACHED = ("run", "-d", "--network", "none")
@@ -31,11 +32,11 @@ def lose_the_machine(engine: Engine) -> None:
     """Leave what a reboot leaves: no process, no run directory, no record of any end."""
     for directory in (engine.runroot / "containers").iterdir():
         if (state := directory / "state.json").exists():
-            words = state.read_text()
-            monitor = int(words.split('"monitor_pid":')[1].split(",")[0])
-            os.kill(monitor, signal.SIGKILL)
+            life = json.loads(state.read_text())
+            os.kill(life["monitor_pid"], signal.SIGKILL)
             deadline = time.monotonic() + 60 * SLOWNESS
-            while Path(f"/proc/{monitor}").exists() and time.monotonic() < deadline:
+            while is_alive(life["monitor_pid"]):
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             state.unlink()
 

@@ -317,7 +317,9 @@ def test_process_is_put_into_a_cgroup_below(box: Box) -> None:
 @pytest.mark.host("cgroup v1")
 def test_controllers_may_have_cgroups_of_their_own(box: Box) -> None:
     below(box.start(), "sub")
-    pid = box.detach("--cgroup", "memory:sub", "--cgroup", "pids,freezer:sub", "--", "sleep", "9")
+    pid = box.detach(
+        "--cgroup", "memory:sub", "--cgroup", "pids,freezer:sub", "--", "sleep", "1000"
+    )
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     inside = {line.split(":")[1] for line in lines if line.endswith(f"/{box.name}/sub")}
     assert inside == {"memory", "pids", "freezer"}

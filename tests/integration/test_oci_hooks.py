@@ -453,7 +453,9 @@ def test_failing_poststop_hook_only_warns(bundle: Bundle, oci: Runtime, name: st
 
 def test_run_runs_all_hooks(bundle: Bundle, oci: Runtime, name: str) -> None:
     out = report_all(bundle)
-    done = oci("run", "-b", bundle.write("sh", "-c", "sleep 0.3; exit 5"), name)
+    hook(bundle, "poststart", f"#!/bin/sh\n/bin/touch {bundle.rootfs}/tmp/go\n")
+    script = "while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 5"
+    done = oci("run", "-b", bundle.write("sh", "-c", script), name)
     assert (done.returncode, done.stderr) == (5, "")
     ordered = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
     assert (out / "order").read_text().split() == ordered
@@ -576,11 +578,14 @@ def test_no_zombie_stays_in_the_container(bundle: Bundle, oci: Runtime, name: st
 def test_hook_may_ask_for_the_state_of_its_container(
     bundle: Bundle, oci: Runtime, name: str, verb: str
 ) -> None:
-    told = bundle.directory / "told"
-    text = f"#!/bin/sh\n{oci.program} --root {oci.root} state {name} >> {told}-$1 2>&1\n"
+    told = bundle.rootfs / "tmp/told"
+    text = f"""#!/bin/sh
+{oci.program} --root {oci.root} state {name} >> {told}-$1 2>&1
+/bin/touch {told}-$1-all
+"""
     for kind in IN_CALLER:
         hook(bundle, kind, text, args=["ask", kind])
-    bundle.write("sleep", "0.2")
+    bundle.write("sh", "-c", "while [ ! -e /tmp/told-poststart-all ]; do sleep 0.05; done")
     if verb == "create":
         oci.create(bundle.path, name)
         oci("start", name, check=True)
@@ -595,7 +600,7 @@ def test_hook_may_ask_for_the_state_of_its_container(
 def hook_that_waits(bundle: Bundle, kind: str) -> Path:
     """Add a hook that says that it runs, and goes on for long; return where it says so."""
     ready = bundle.directory / f"ready-{kind}"
-    hook(bundle, kind, f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 30\n/bin/touch {ready}-end\n")
+    hook(bundle, kind, f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 300\n/bin/touch {ready}-end\n")
     return ready
 
 
@@ -624,7 +629,10 @@ def test_interrupted_create_ends_its_hook_and_undoes_everything(
     assert "interrupted" in process.communicate(timeout=60)[1]
     assert nothing_left(oci, name)
     assert (bundle.directory / "stopped").exists()
-    assert not subprocess.run(["pgrep", "-f", str(ready)], capture_output=True).stdout
+    deadline = time.monotonic() + 60
+    while subprocess.run(["pgrep", "-f", str(ready)], capture_output=True).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_killed_start_and_delete_leave_what_delete_ends(
@@ -632,7 +640,9 @@ def test_killed_start_and_delete_leave_what_delete_ends(
 ) -> None:
     started = hook_that_waits(bundle, "poststart")
     stopped = bundle.directory / "stopped"
-    text = f"#!/bin/sh\nif [ -e {stopped} ]; then exit 0; fi\n/bin/touch {stopped}\n/bin/sleep 30\n"
+    text = (
+        f"#!/bin/sh\nif [ -e {stopped} ]; then exit 0; fi\n/bin/touch {stopped}\n/bin/sleep 300\n"
+    )
     hook(bundle, "poststop", text)
     oci.create(bundle.write("sleep", "60"), name)
     for ready, words in ((started, ["start"]), (stopped, ["delete", "--force"])):
@@ -739,26 +749,30 @@ def kill_alone(process: subprocess.Popen[str]) -> None:
 def test_launch_that_nobody_waits_for_leaves_no_created_container(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
-    ready = bundle.directory / "ready"
-    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 0.5\n")
+    ready, go = bundle.directory / "ready", bundle.directory / "go"
+    wait = f"while [ ! -e {go} ]; do /bin/sleep 0.05; done"
+    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n{wait}\n")
     process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
     kill_alone(process)
     oci("delete", "--force", name, check=True)  # comes before the launch is through
+    go.touch()
     deadline = time.monotonic() + 60
     while cgroups_named(name):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.7)
+    time.sleep(0.3)
     assert nothing_left(oci, name)
 
 
 def test_created_container_is_not_left_where_its_create_was_killed(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
-    ready = bundle.directory / "ready"
-    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n/bin/sleep 0.5\n")
+    ready, go = bundle.directory / "ready", bundle.directory / "go"
+    wait = f"while [ ! -e {go} ]; do /bin/sleep 0.05; done"
+    hook(bundle, "createContainer", f"#!/bin/sh\n/bin/touch {ready}\n{wait}\n")
     process = in_background(oci, ready, "create", "-b", bundle.write("sleep", "60"), name)
     kill_alone(process)
+    go.touch()
     deadline = time.monotonic() + 60
     while cgroups_named(name):
         assert time.monotonic() < deadline

@@ -67,7 +67,7 @@ def test_started_container_holds_no_foreign_descriptor(
             oci.root,
             "create",
             "-b",
-            bundle.write("sleep", "9"),
+            bundle.write("sleep", "1000"),
             name,
         ]
         subprocess.run(line, stdin=subprocess.DEVNULL, pass_fds=(leaked,), check=True, timeout=60)
@@ -93,7 +93,7 @@ def test_preserved_descriptors_are_3_and_above(bundle: Bundle, oci: Runtime, nam
 
 
 def test_start_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
-    oci.create(bundle.write("sleep", "9"), name)
+    oci.create(bundle.write("sleep", "1000"), name)
     oci("start", name, check=True)
     again = oci("start", name)
     assert again.returncode == 1
@@ -112,7 +112,7 @@ def test_start_of_a_dead_container_is_refused(bundle: Bundle, oci: Runtime, name
 def test_running_container_is_deleted_by_force_only(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
-    oci.create(bundle.write("sleep", "9"), name)
+    oci.create(bundle.write("sleep", "1000"), name)
     oci("start", name, check=True)
     done = oci("delete", name)
     assert f"cannot delete container {name} that is not stopped: running" in done.stderr
@@ -123,7 +123,7 @@ def test_running_container_is_deleted_by_force_only(
 def test_created_container_is_deleted_without_force(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
-    oci.create(bundle.write("sleep", "9"), name)
+    oci.create(bundle.write("sleep", "1000"), name)
     pid = oci.state(name)["pid"]
     oci("delete", name, check=True)
     assert not Path(f"/proc/{pid}/ns/mnt").exists()
@@ -172,7 +172,7 @@ def test_kill_all_reaches_every_process_without_a_pid_namespace(
 
 
 def test_same_id_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
-    oci.create(bundle.write("sleep", "9"), name)
+    oci.create(bundle.write("sleep", "1000"), name)
     done = oci("create", "--bundle", bundle.path, name)
     assert "container with given ID already exists" in done.stderr
     assert oci.state(name)["status"] == "created"
@@ -291,7 +291,7 @@ def test_run_detached_leaves_it_running(bundle: Bundle, oci: Runtime, name: str)
         "run",
         "-d",
         "-b",
-        bundle.write("sleep", "9"),
+        bundle.write("sleep", "1000"),
         name,
     ]
     subprocess.run(line, check=True, timeout=60, stdin=subprocess.DEVNULL)
@@ -306,7 +306,7 @@ def test_version_has_the_lines_that_engines_parse(oci: Runtime) -> None:
 
 
 def test_commands_work_without_environment(bundle: Bundle, oci: Runtime, name: str) -> None:
-    oci.create(bundle.write("sleep", "9"), name)
+    oci.create(bundle.write("sleep", "1000"), name)
     assert oci("state", name, env={}, check=True).stdout
     oci("kill", name, "9", env={}, check=True)
     oci.wait_for(name, "stopped")
