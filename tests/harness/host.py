@@ -46,14 +46,25 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
     lines: list[str] = []
     for kind, old in before.items():
         new = after[kind]
-        lines += [f"+ {kind} {item}" for item in new if item not in old]
-        lines += [f"- {kind} {item}" for item in old if item not in new and not _is_passing(item)]
+        known = {_identity(kind, item) for item in old}
+        lines += [f"+ {kind} {item}" for item in new if _identity(kind, item) not in known]
+        lines += [
+            f"- {kind} {item}" for item in old if item not in new and not _is_passing(kind, item)
+        ]
     return lines
 
 
-def _is_passing(item: str) -> bool:
-    """Tell whether this goes by itself: an end of a veth pair that was dying, who syncs a load."""
-    return "@if" in item or SETTLER in item
+def _identity(kind: str, item: str) -> str:
+    """Return what stays of something: a process takes another name soon after its start."""
+    return item.split()[0] if kind == "process" else item
+
+
+def _is_passing(kind: str, item: str) -> bool:
+    """Tell whether this goes by itself: an end of a veth pair that was dying, what has done its work.
+
+    That is who syncs a load, say, and the monitor of what ran before the test.
+    """
+    return "@if" in item or kind == "process"
 
 
 def wait_until_unchanged(before: Snapshot, patience_seconds: float = 30.0) -> list[str]:
