@@ -56,13 +56,13 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
 
 def _identity(kind: str, item: str) -> str:
     """Return what stays of something: a process takes another name soon after its start."""
-    return item.split()[0] if kind == "process" else item
+    return item.split(maxsplit=1)[0] if kind == "process" else item
 
 
 def _is_passing(kind: str, item: str) -> bool:
-    """Tell whether this goes by itself: an end of a veth pair that was dying, what has done its work.
+    """Tell whether this goes by itself: an end of a veth pair that was dying, a process.
 
-    That is who syncs a load, say, and the monitor of what ran before the test.
+    Who syncs what was loaded for all tests of a file, say, or the monitor of what ran before.
     """
     return "@if" in item or kind == "process"
 

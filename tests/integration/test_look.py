@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +153,15 @@ def test_port_of_a_container_without_published_ports(boxes: Engine) -> None:
 # -- wait and rm, the words that are seldom typed --------------------------------------------------
 
 
+def looks_around(process: subprocess.Popen[str]) -> bool:
+    """Tell whether a command has come as far as the database."""
+    for fd in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it has just been closed
+            if fd.readlink().name == "pyrunc.db":
+                return True
+    return False
+
+
 def test_wait_for_the_next_end_and_for_the_removal(shared: Engine) -> None:
     shared(
         "run", *NONE, "--name", "box", "busybox", "sh", "-c", "test -e /x; a=$?; touch /x; exit $a"
@@ -162,6 +174,10 @@ def test_wait_for_the_next_end_and_for_the_removal(shared: Engine) -> None:
         shared.argv("wait", "--condition", "removed", "box"),
         env=shared.environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not all(map(looks_around, (next_exit, removed))):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert shared("wait", "box").stdout == "1\n"
     while next_exit.poll() is None:
         shared("start", "-a", "box", check=True)

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -371,9 +372,9 @@ def test_killed_run_leaves_no_anonymous_volume(pyrunc: Engine, delay: float) -> 
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
     process.wait()
-    for _ in range(50):  # its monitor may still have to finish it
-        if not pyrunc("ps", "-aq").stdout:
-            break
+    deadline = time.monotonic() + 60
+    while pyrunc("ps", "-aq").stdout:  # its monitor may still have to finish it
+        assert time.monotonic() < deadline
     assert names(pyrunc) == set()
 
 
