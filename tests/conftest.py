@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import host, lanes, slow_clock
 from tests.harness.engine import Engine
@@ -20,6 +21,14 @@ from tests.images import busybox
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
 _numbers = itertools.count(os.getpid() % 97 * 37)
 _GIVEN_NUMBERS = 4000  # from there on, numbers stand in files of tests
+# A machine that stands still for a moment is no failure, and two runs try the same.
+settings.register_profile(
+    "pyrunc",
+    deadline=None,
+    derandomize="PYRUNC_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("pyrunc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -44,7 +44,7 @@ class Docker:
         self.processes.append(subprocess.Popen(words, stdout=self.log, stderr=self.log))
 
     def _wait_until_ready(self) -> None:
-        for _ in range(300):
+        for _ in range(900):
             if subprocess.run(self.argv("version"), capture_output=True).returncode == 0:
                 return
             time.sleep(0.1)
@@ -105,7 +105,7 @@ class Podman:
 
 
 def _wait_for(path: Path) -> None:
-    for _ in range(300):
+    for _ in range(900):
         if path.exists():
             return
         time.sleep(0.1)

@@ -86,7 +86,7 @@ def on_this_host(directory: Path) -> Iterator[dict[str, str]]:
 
 
 def _listens(port: int) -> bool:
-    deadline = time.monotonic() + 20 * SLOWNESS
+    deadline = time.monotonic() + 60 * SLOWNESS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -72,7 +72,9 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[BlobFile, ...]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     answers=st.lists(
