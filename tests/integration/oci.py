@@ -121,3 +121,12 @@ def cgroups_named(container_id: str) -> list[str]:
         for directory, _, _ in os.walk("/sys/fs/cgroup")
         if directory.endswith(f"/{container_id}")
     ]
+
+
+def wait_until_empty(cgroups: list[str]) -> None:
+    """Wait until nobody is in the cgroups: a killed child takes a moment to go."""
+    deadline = time.monotonic() + 60
+    for path in cgroups:
+        while Path(path).exists() and Path(path, "cgroup.procs").read_text():
+            assert time.monotonic() < deadline, path
+            time.sleep(0.01)

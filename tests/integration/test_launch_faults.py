@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +25,8 @@ from tests.harness.launches import (
     run,
     until_started,
 )
+
+from .oci import wait_until_empty
 
 LAYOUT = read_layout()
 
@@ -122,15 +123,6 @@ def test_step_that_is_killed_leaves_no_process(root: Path, cgroups: list[str], k
     else:  # the launcher itself: whoever comes next finds its cgroups, empty
         assert outcome.launcher_code == -9
         wait_until_empty(cgroups)
-
-
-def wait_until_empty(cgroups: list[str]) -> None:
-    """Wait until nobody is in the cgroups: a killed child takes a moment to go."""
-    deadline = time.monotonic() + 60
-    for path in cgroups:
-        while Path(path).exists() and Path(path, "cgroup.procs").read_text():
-            assert time.monotonic() < deadline, path
-            time.sleep(0.01)
 
 
 def test_fault_is_for_root_and_wants_an_errno(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import pytest
 from tests.harness.engine import SOURCE, command
 
 from . import test_hot_imports as hot_imports
-from .oci import Bundle, Completed, Runtime, cgroups_named, pyrunc_oci
+from .oci import Bundle, Completed, Runtime, cgroups_named, pyrunc_oci, wait_until_empty
 
 NAME = f"q{uuid.uuid4().hex[:8]}"
 CODE = """
@@ -198,6 +198,7 @@ def test_plain_container_needs_no_python(bundle: Bundle, oci: Runtime, quick: Ru
     quick("kill", NAME, "CONT", check=True)
     quick("kill", NAME, "9", check=True)
     quick.wait_for(NAME, "stopped")
+    wait_until_empty(cgroups_named(NAME))  # otherwise Python is asked to empty them
     quick("delete", NAME, check=True)
     quick("delete", "--force", NAME, check=True)
     assert NO_PYTHON in quick("delete", NAME).stderr
