@@ -10,7 +10,7 @@ from pyrunc.errors import KernelError, PyruncError
 from pyrunc.kernel import spawn
 
 
-def sh(script: str, stdin: bytes = b"", timeout_seconds: float = 10) -> spawn.Completed:
+def sh(script: str, stdin: bytes = b"", timeout_seconds: float = 60) -> spawn.Completed:
     return spawn.run(["/bin/sh", "-c", script], stdin=stdin, timeout_seconds=timeout_seconds)
 
 
@@ -41,7 +41,7 @@ def test_run_kills_what_takes_too_long() -> None:
 
 def test_run_kills_what_closes_its_outputs_and_stays() -> None:
     with pytest.raises(PyruncError, match="does not end"):
-        sh("exec >&- 2>&-; exec sleep 60", timeout_seconds=0.1)
+        sh("exec >&- 2>&-; exec sleep 60", timeout_seconds=2)  # by then it has closed them
 
 
 def test_run_of_a_missing_program_names_it() -> None:
