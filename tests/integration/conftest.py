@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import host
-from tests.integration.oci import Bundle, Runtime, cgroups_named, pyrunc_oci
+from tests.integration.oci import Bundle, Runtime, are_gone, pyrunc_oci
 
 
 @pytest.fixture(autouse=True)
@@ -50,4 +50,4 @@ def name(oci: Runtime) -> Iterator[str]:
     container_id = f"t{uuid.uuid4().hex[:8]}"
     yield container_id
     oci("delete", "--force", container_id)
-    assert not cgroups_named(container_id)
+    assert are_gone(container_id)

@@ -130,3 +130,14 @@ def wait_until_empty(cgroups: list[str]) -> None:
         while Path(path).exists() and Path(path, "cgroup.procs").read_text():
             assert time.monotonic() < deadline, path
             time.sleep(0.01)
+
+
+def are_gone(container_id: str) -> bool:
+    """Tell whether there are no cgroups of that name, or soon are none.
+
+    Kernel: one stays busy for a moment after its last process has died.
+    """
+    deadline = time.monotonic() + 30
+    while (found := cgroups_named(container_id)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not found
