@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 KILL_TIMEOUT_SECONDS = 60.0  # a disk may stand still for a while
-_MONITOR_SECONDS = 30.0
+_MONITOR_SECONDS = 5.0
 
 
 @with_room
