@@ -46,11 +46,11 @@ def container_cgroups(layout: CgroupLayout, cgroup_path: str) -> ContainerCgroup
     """Return where a container's cgroups are, whether or not they exist.
 
     An absolute path counts from each hierarchy's root, a relative one from our own cgroup in it; on
-    v2 from its parent, as with runc.
+    v2 from its parent, as with runc.  "" is our own.
     Source: runtime-spec config-linux.md "Cgroups Path".
     Kernel: a v2 cgroup that has processes, as ours has, can't hand controllers down.
     """
-    beside = layout.unified_own.rpartition("/")[0]
+    beside = layout.unified_own.rpartition("/")[0] if cgroup_path else layout.unified_own
     return ContainerCgroups(
         v1=tuple(
             (h.controllers, h.mount_point + _resolve(cgroup_path, h.own))

@@ -102,7 +102,7 @@ def test_start_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None
 
 def test_start_of_a_dead_container_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
     oci.create(bundle.write("true"), name)
-    os.kill(oci.state(name)["pid"], signal.SIGKILL)
+    oci.kill_process(name)
     oci.wait_for(name, "stopped")
     done = oci("start", name)
     assert done.returncode == 1
@@ -160,9 +160,10 @@ def test_kill_all_reaches_every_process_without_a_pid_namespace(
     oci("start", name, check=True)
     deadline = time.monotonic() + 60
     procs = Path(cgroups_named(name)[0]) / "cgroup.procs"
-    while len(procs.read_text().split()) < 3 and time.monotonic() < deadline:
+    while len(procs.read_text().split()) < 3:
+        assert time.monotonic() < deadline, oci.state(name)
         time.sleep(0.01)
-    os.kill(oci.state(name)["pid"], signal.SIGKILL)
+    oci.kill_process(name)
     oci.wait_for(name, "stopped")
     oci("kill", "--all", name, "9", check=True)
     deadline = time.monotonic() + 60

@@ -72,7 +72,7 @@ def start(oci: Runtime) -> None:
 
 
 def end(oci: Runtime) -> None:
-    os.kill(oci.state(NAME)["pid"], signal.SIGKILL)
+    oci.kill_process(NAME)
     oci.wait_for(NAME, "stopped")
 
 

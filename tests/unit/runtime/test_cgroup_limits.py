@@ -124,6 +124,7 @@ def test_relative_path_counts_from_our_own_cgroup() -> None:
 def test_relative_path_counts_from_the_parent_on_v2(own: str, expected: str) -> None:
     layout = CgroupLayout(unified="/c", unified_own=own, unified_controllers=ALL_V2)
     assert container_cgroups(layout, "me").unified == expected
+    assert container_cgroups(layout, "").unified == f"/c{own}".rstrip("/")
 
 
 def test_swap_limit_without_swap_accounting_is_refused() -> None:
