@@ -31,6 +31,15 @@ settings.register_profile(
 settings.load_profile("pyrunc")
 
 
+_kill = os.kill
+
+
+def kill_one(pid: int, signal_number: int) -> None:
+    """Send a signal to a process; 0 is none, but the group of whoever runs the tests."""
+    assert pid > 0, "a state tells pid 0 of what is not running"
+    _kill(pid, signal_number)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --clauses, which `make clauses` uses, and --outcomes, for tests/vm/compare.py."""
     parser.addoption("--clauses", action="store_true", help="list specification clauses and tests")
@@ -41,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Give slow machines more time, and write outcomes if that is asked for."""
     slow_clock.install()
+    os.kill = kill_one
     # A job in the background of a shell ignores SIGINT, and so would every command under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.timeout is None:

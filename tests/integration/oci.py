@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -100,12 +99,6 @@ class Runtime:
         """Return what `state` prints."""
         state: dict[str, Any] = json.loads(self("state", container_id, check=True).stdout)
         return state
-
-    def kill_process(self, container_id: str) -> None:
-        """Kill the container's first process from outside; a pid of 0 would be all of us."""
-        state = self.state(container_id)
-        assert state["pid"] > 0, state
-        os.kill(state["pid"], signal.SIGKILL)
 
     def wait_for(self, container_id: str, status: str) -> dict[str, Any]:
         """Wait until the container is in that status."""

@@ -102,7 +102,7 @@ def test_start_twice_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None
 
 def test_start_of_a_dead_container_is_refused(bundle: Bundle, oci: Runtime, name: str) -> None:
     oci.create(bundle.write("true"), name)
-    oci.kill_process(name)
+    os.kill(oci.state(name)["pid"], signal.SIGKILL)
     oci.wait_for(name, "stopped")
     done = oci("start", name)
     assert done.returncode == 1
@@ -156,14 +156,14 @@ def test_kill_all_reaches_every_process_without_a_pid_namespace(
     bundle: Bundle, oci: Runtime, name: str
 ) -> None:
     bundle.linux["namespaces"] = [n for n in bundle.linux["namespaces"] if n["type"] != "pid"]
-    oci.create(bundle.write("sh", "-c", "sleep 77 & sleep 77"), name)
+    oci.create(bundle.write("sh", "-c", "sleep 3600 & sleep 3600 & wait"), name)
     oci("start", name, check=True)
     deadline = time.monotonic() + 60
     procs = Path(cgroups_named(name)[0]) / "cgroup.procs"
     while len(procs.read_text().split()) < 3:
         assert time.monotonic() < deadline, oci.state(name)
         time.sleep(0.01)
-    oci.kill_process(name)
+    os.kill(oci.state(name)["pid"], signal.SIGKILL)
     oci.wait_for(name, "stopped")
     oci("kill", "--all", name, "9", check=True)
     deadline = time.monotonic() + 60

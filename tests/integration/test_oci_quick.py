@@ -72,7 +72,7 @@ def start(oci: Runtime) -> None:
 
 
 def end(oci: Runtime) -> None:
-    oci.kill_process(NAME)
+    os.kill(oci.state(NAME)["pid"], signal.SIGKILL)
     oci.wait_for(NAME, "stopped")
 
 
