@@ -38,16 +38,19 @@ def log_in_and_out(script: str) -> list[str]:
     return lines[1:]
 
 
-@pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
-def test_container_and_monitor_outlive_the_session(loaded: Engine, manager: str) -> None:
+def test_containers_and_monitors_outlive_the_session(loaded: Engine) -> None:
     settings = " ".join(f"{k}={v}" for k, v in loaded.environment.items() if k[:6] == "PYRUNC")
-    words = " ".join(loaded.argv("run", "-d", "--name", "box", "busybox"))
-    pid, _ = log_in_and_out(
-        "setsid sleep 1000 >/dev/null 2>&1 & echo $!; "
-        f"env {settings} PYRUNC_CGROUP_MANAGER={manager} {words} "
-        "sh -c 'while [ ! -e /end ]; do sleep 0.1; done; exit 9'"
-    )
+    script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!"
+    for manager in ("cgroupfs", "systemd"):
+        words = " ".join(loaded.argv("run", "-d", "--name", manager, "busybox"))
+        loop = "while [ ! -e /end ]; do sleep 0.1; done; exit 9"
+        script += f"; env {settings} PYRUNC_CGROUP_MANAGER={manager} {words} sh -c '{loop}'"
+
+    pid, *_ = log_in_and_out(script)
+
     assert not Path("/proc", pid, "root").exists(), "what is of the session alone has ended"
-    assert loaded("ps", "--format", "{{.Names}}", check=True).stdout == "box\n"
-    loaded("exec", "box", "touch", "/end", check=True)
-    assert loaded("wait", "box", check=True).stdout == "9\n", "the monitor was there to tell"
+    names = loaded("ps", "--format", "{{.Names}}", check=True).stdout.split()
+    assert sorted(names) == ["cgroupfs", "systemd"]
+    for name in names:
+        loaded("exec", name, "touch", "/end", check=True)
+    assert loaded("wait", *names, check=True).stdout == "9\n9\n", "monitors were there to tell"
