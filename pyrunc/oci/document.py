@@ -20,6 +20,7 @@ MANIFEST_LIMIT_BYTES = 4 << 20
 CONFIG_LIMIT_BYTES = 8 << 20
 
 _WHITESPACE = " \t\n\r"
+_MANY = 200
 
 
 def load(raw: bytes, subject: str, *, limit_bytes: int = CONFIG_LIMIT_BYTES) -> Any:
@@ -39,7 +40,8 @@ def load(raw: bytes, subject: str, *, limit_bytes: int = CONFIG_LIMIT_BYTES) -> 
         raise _invalid(subject, "not UTF-8", str(error.start)) from error
     start = _skip_whitespace(text, 0)
     try:
-        value, end = _scan_with_reason(text, start)
+        is_large = text.count("[") + text.count("{") > _MANY
+        value, end = (_scan_undisturbed if is_large else _scan_with_reason)(text, start)
     except RecursionError as error:
         raise _invalid(subject, "nested too deeply") from error
     except StopIteration as error:
@@ -97,6 +99,23 @@ def _scan_with_reason(text: str, start: int) -> tuple[Any, int]:
         import json.decoder  # noqa: F401
 
         return _scan(text, start)
+
+
+def _scan_undisturbed(text: str, start: int) -> tuple[Any, int]:
+    """Scan what may be deep.
+
+    Security: garbage that is collected in the depth of a hostile document is finalised there, where
+    every call fails, and Python prints each of these failures.
+    """
+    import gc
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _scan_with_reason(text, start)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _unsupported(value: object) -> NoReturn:

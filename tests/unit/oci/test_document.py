@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -102,3 +104,29 @@ def test_dump_with_indent_escapes_what_moves_a_terminal() -> None:
     text = document.dump(value, indent=2)
     assert json.loads(text) == value
     assert b"\\u009b31m \\u007f \\u202e \xc3\xa9" in text
+
+
+class Garbage:
+    """Refers to itself, and calls something when it goes."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        sorted([2, 1], key=lambda number: -number)
+
+
+def test_nothing_is_finalised_in_the_depth_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    thresholds = gc.get_threshold()
+    try:
+        for depth in range(500, sys.getrecursionlimit()):
+            gc.set_threshold(depth)  # collected when so many lists are there
+            Garbage()
+            with pytest.raises(InvalidInput, match="nested too deeply"):
+                document.load(b"[" * 100_000, "a deep document")
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*thresholds)
+    assert not told
