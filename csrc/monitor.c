@@ -113,7 +113,7 @@ _Noreturn void monitor(struct launch *launch)
         continue;
     end_health();
     reap(launch, &status);
-    status.oom_killed = memory_ran_out() || was_oom_killed(launch->plan);
+    status.oom_killed = memory_ran_out(status.signal) || was_oom_killed(launch->plan);
     is_alone = !has_clients();
     if (is_alone)
         finish_output();

@@ -137,7 +137,7 @@ void copy_ready(const struct pollfd watched[WATCHES], int ready);
 void start_memory_watch(const struct plan *plan);
 void memory_watch(struct pollfd *watched);
 void memory_ready(void);
-bool memory_ran_out(void);
+bool memory_ran_out(int signal_number);
 
 /* health.c */
 void start_health(struct launch *launch);
