@@ -18,7 +18,7 @@ static int events_fd = -1;
 static bool was_seen;
 static bool is_gone;       /* before it could be read for the last time */
 static int parent_fd = -1; /* the same file of the slice */
-static long parent_kills;  /* what it counted at the start */
+static long parent_kills;  /* what it counted at the start, -1 if that is not known */
 
 static bool has_scope(const struct plan *plan)
 {
@@ -76,7 +76,7 @@ void start_memory_watch(const struct plan *plan)
         if (events_fd >= 0 && name)
             parent_fd = open_events(directory, (size_t)(name - directory));
     }
-    parent_kills = parent_fd < 0 ? 0 : count_kills(parent_fd);
+    parent_kills = parent_fd < 0 ? -1 : count_kills(parent_fd);
     memory_ready();
 }
 
@@ -89,6 +89,6 @@ void memory_watch(struct pollfd *watched)
 /* Whoever was killed, and left no file, is taken for one that the slice has counted since. */
 bool memory_ran_out(int signal_number)
 {
-    bool is_counted = is_gone && parent_fd >= 0 && count_kills(parent_fd) > parent_kills;
+    bool is_counted = is_gone && parent_kills >= 0 && count_kills(parent_fd) > parent_kills;
     return was_seen || (signal_number == SIGKILL && is_counted);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -148,6 +150,41 @@ def test_container_above_memory_max_is_killed_and_says_so(loaded: Engine, manage
     done = loaded("run", *words, env={"PYRUNC_CGROUP_MANAGER": manager})
     state = loaded.json("inspect", "big")[0]["State"]
     assert (done.returncode, state["ExitCode"], state["OOMKilled"]) == (137, 137, True), done.stderr
+
+
+def test_memory_that_ran_out_is_told_when_the_scope_is_gone(loaded: Engine) -> None:
+    """It is gone before the monitor can look, which is stopped here."""
+    script = "while [ ! -e /go ]; do sleep 0.1; done; exec tail /dev/zero"
+    words = [
+        "-d",
+        "--name",
+        "big",
+        "-m",
+        "16m",
+        "--memory-swap",
+        "16m",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ]
+    choice = {"PYRUNC_CGROUP_MANAGER": "systemd"}
+    container_id = loaded("run", *words, check=True, env=choice).stdout.strip()
+    scope = Path("/sys/fs/cgroup/system.slice", f"pyrunc-{container_id}.scope")
+    assert (scope / "memory.events").exists()
+    pid = loaded.json("inspect", "big")[0]["State"]["Pid"]
+    monitor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        Path(f"/proc/{pid}/root/go").touch()
+        deadline = time.monotonic() + 60
+        while scope.exists():
+            assert time.monotonic() < deadline, "systemd keeps the scope"
+            time.sleep(0.05)
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    assert loaded("wait", "big", check=True).stdout == "137\n"
+    assert loaded.json("inspect", "big")[0]["State"]["OOMKilled"] is True
 
 
 @pytest.mark.parametrize("manager", ["cgroupfs", "systemd"])
