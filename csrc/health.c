@@ -59,7 +59,7 @@ void health_tick(void)
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        become(health.plan, health.plan->health_argv);
+        become(health.plan, health.plan->health_argv, NULL);
         _exit(127);
     }
     if (pid < 0) {

@@ -328,6 +328,15 @@ static int receive_from_child(struct launch *launch)
     return text[0];
 }
 
+/* The client of a detached exec records that it began, and leaves; the end, which we have recorded,
+ * comes behind that. */
+static void await_client_gone(const struct launch *launch)
+{
+    struct pollfd client = {.fd = launch->client_fd};
+    while (launch->client_fd >= 0 && !(client.revents & (POLLHUP | POLLERR)))
+        poll(&client, 1, -1);
+}
+
 /* It is there, as whoever looks around will see it, and as one that runs to all others. */
 static void report_start(struct launch *launch)
 {
@@ -337,8 +346,11 @@ static void report_start(struct launch *launch)
     if (launch->plan->options & LAUNCH_TRACE)
         send_trace(launch);
     send_started(launch);
-    if (launch->plan->options & LAUNCH_DETACHED)
+    if (launch->plan->options & LAUNCH_DETACHED) {
+        if (launch->plan->bundle == 0)
+            await_client_gone(launch);
         client_lost(launch);
+    }
 }
 
 /* Wait until the child executes its command, waits to be started, or is gone. */

@@ -10,6 +10,7 @@
 #include "parent.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -50,16 +51,18 @@ static void settle(struct launch *launch)
         close_descriptors(launch);
 }
 
-/* Become a command of the plan's; returns if there is none, or it can't be executed. */
-void become(const struct plan *plan, struct string_list words)
+/* Become a command of the plan's, with one more word or NULL; returns if there is none, or it can't
+ * be executed. */
+void become(const struct plan *plan, struct string_list words, char *last)
 {
     enum { MAX_WORDS = 32 };
-    char *argv[MAX_WORDS + 1] = {NULL};
+    char *argv[MAX_WORDS + 2] = {NULL};
 
     if (words.count == 0 || words.count > MAX_WORDS)
         return;
     for (uint32_t i = 0; i < words.count; i++)
         argv[i] = (char *)(uintptr_t)plan_list(plan, words, i);
+    argv[words.count] = last;
     null_stdio();
     umask(022);
     for (int number = 1; number < 32; number++)
@@ -67,10 +70,13 @@ void become(const struct plan *plan, struct string_list words)
     execve(argv[0], argv, environ);
 }
 
-/* Become the clean-up command, with the lock given up: it takes it again itself. */
-void clean_up(const struct plan *plan)
+/* Become the clean-up command, with the lock given up: it takes it again itself.  One without an
+ * exit.json, an exec's, is told the code. */
+static void clean_up(const struct plan *plan, const struct exit_status *status)
 {
-    become(plan, plan->cleanup_argv);
+    char code[16];
+    snprintf(code, sizeof code, "%d", status->code);
+    become(plan, plan->cleanup_argv, plan->bundle == 0 ? code : NULL);
 }
 
 /* The rest of the output, which a client may take its time to read. */
@@ -123,6 +129,6 @@ _Noreturn void monitor(struct launch *launch)
         finish_output();
     tell_end(launch, &status);
     if (!has_starter())
-        clean_up(launch->plan);
+        clean_up(launch->plan, &status);
     _exit(0);
 }

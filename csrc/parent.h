@@ -151,8 +151,7 @@ void end_health(void);
 _Noreturn void sleep_and_go_on(struct launch *launch);
 
 /* monitor.c */
-void become(const struct plan *plan, struct string_list words);
-void clean_up(const struct plan *plan);
+void become(const struct plan *plan, struct string_list words, char *last);
 _Noreturn void monitor(struct launch *launch);
 void reap(struct launch *launch, struct exit_status *status);
 

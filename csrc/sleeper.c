@@ -62,6 +62,6 @@ _Noreturn void sleep_and_go_on(struct launch *launch)
     if (!sleep_until(directory_fd, watch_fd, due_ms))
         _exit(0);
     fcntl(FD_LOCK, F_SETFD, 0);
-    clean_up(plan);
+    become(plan, plan->cleanup_argv, NULL);
     _exit(1);
 }

@@ -114,6 +114,8 @@ def _monitors_call(words: list[str]) -> Callable[[], int] | None:
         return lambda: _check_health(make_engine(flags), operands[0])
     if (name, len(operands)) == ("start-again", 2) and operands[1].isdigit():
         return lambda: _start_again(make_engine(flags), operands[0], int(operands[1]))
+    if (name, len(operands)) == ("exec-ended", 3) and operands[2].isdigit():
+        return lambda: _record_end(make_engine(flags), operands[0], operands[1], int(operands[2]))
     return None
 
 
@@ -128,6 +130,13 @@ def _check_health(engine: Engine, container_id: str) -> int:
     from ..engine.health import check
 
     return check(engine, container_id)
+
+
+def _record_end(engine: Engine, container_id: str, exec_id: str, code: int) -> int:
+    from ..engine.exec import record_end
+
+    record_end(engine, container_id, exec_id, code)
+    return 0
 
 
 def _start_again(engine: Engine, container_id: str, lock_fd: int) -> int:

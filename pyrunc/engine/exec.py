@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import InvalidState, PyruncError
+from ..errors import InvalidState, NotFound, PyruncError
 from ..kernel import capabilities, launcher
 from ..kernel.launch_plan import Job
 from ..kernel.probe import probe
@@ -17,8 +17,10 @@ from ..oci.record import Record
 from ..runtime import entering, seccomp
 from ..runtime.plan_exec import CONTAINER_DESCRIPTOR, ExecContext, compile_exec_plan
 from ..storage import containers
+from ..storage.execs import ExecRow
 from . import container_status, journal
 from .await_start import await_start
+from .own_command import own_command
 from .trace import Tracer, fault_from_environment
 from .wait import Attachment, SignalPipe, attach
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..kernel.launcher import Launch
+    from ..kernel.launcher import Launch, Started
     from ..kernel.probe import HostFacts
     from ..storage.containers import ContainerRow, RunState
     from .engine import Engine
@@ -62,11 +64,19 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
     state = _running(engine, row)
     with SignalPipe() as signals:
         try:
-            launch = enter(engine, row, state, options)
+            exec_id = os.urandom(32).hex()
+            launch, started = enter(engine, row, state, options, exec_id)
         except (PyruncError, OSError):
             _running(engine, row)  # it may have ended meanwhile: that is what to say then
             raise
-        exec_id = journal.exec_started(connection, row, options.command)
+        command = ExecRow(
+            id=exec_id,
+            container_id=row.id,
+            pid=started.pid,
+            pid_start_time=started.start_time,
+            launcher_pid=launch.launcher_pid,
+        )
+        journal.exec_started(connection, row, command, options.command)
         if options.detach:
             launch.close()
             return 0
@@ -80,8 +90,18 @@ def execute(engine: Engine, options: ExecOptions, *, tell: Callable[[str], objec
         journal.note(connection, row, "exec_detach", execID=exec_id)
         tell(LEFT)
         return 1
-    journal.note(connection, row, "exec_die", execID=exec_id, exitCode=str(ended.code))
+    journal.exec_ended(connection, row, exec_id, ended.code)
     return ended.code
+
+
+def record_end(engine: Engine, container_id: str, exec_id: str, code: int) -> None:
+    """Record the end of a command that nobody was attached to; called by its launcher."""
+    connection = engine.database()
+    try:
+        row = containers.find(connection, container_id)
+    except NotFound:
+        return
+    journal.exec_ended(connection, row, exec_id, code)
 
 
 def _running(engine: Engine, row: ContainerRow) -> RunState:
@@ -108,8 +128,13 @@ def _running(engine: Engine, row: ContainerRow) -> RunState:
     return state
 
 
-def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions) -> Launch:
-    """Compile and launch; every descriptor is the launch's own when this returns."""
+def enter(
+    engine: Engine, row: ContainerRow, state: RunState, options: ExecOptions, exec_id: str = ""
+) -> tuple[Launch, Started]:
+    """Compile and launch; every descriptor is the launch's own when this returns.
+
+    With an ID, the launcher sees to it that the end is recorded if nobody is attached by then.
+    """
     facts, tracer = probe(), Tracer(None, fault_from_environment())
     container_fd = entering.open_container(state.pid, state.pid_start_time)
     try:
@@ -149,17 +174,19 @@ def enter(engine: Engine, row: ContainerRow, state: RunState, options: ExecOptio
             terminal=options.terminal,
             interactive=options.interactive,
             detached=options.detach,
+            cleanup_argv=own_command(engine, "container", "exec-ended", row.id, exec_id)
+            if exec_id
+            else (),
         )
         launch = launcher.start(plan, job, {CONTAINER_DESCRIPTOR: container_fd})
     finally:
         os.close(container_fd)
     try:
-        await_start(plan, launch, tracer)
+        return launch, await_start(plan, launch, tracer)
     except BaseException:
         launch.give_up()
         launch.close()
         raise
-    return launch
 
 
 def _process(first: dict[str, Any], state: RunState, options: ExecOptions) -> dict[str, Any]:

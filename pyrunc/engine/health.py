@@ -111,7 +111,7 @@ def _probe(
     )
     timeout_ns = setting(healthcheck, "Timeout")
     try:
-        launch = engine_exec.enter(engine, row, state, options)
+        launch, _ = engine_exec.enter(engine, row, state, options)
     except PyruncError as error:
         code, text = _NOT_RUN, str(error).encode()
     else:

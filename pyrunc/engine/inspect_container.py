@@ -11,9 +11,10 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput, NotFound
+from ..kernel import pidfd
 from ..network import networks
 from ..oci.restart import Restarts
-from ..storage import containers, images, restarts
+from ..storage import containers, execs, images, restarts
 from . import container_status, stored_options
 from .health import health
 from .inspect import timestamp
@@ -22,6 +23,7 @@ from .ps import sizes
 from .repair import repair
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
     from typing import Any
 
     from ..oci.image_record import ImageRecord
@@ -67,7 +69,7 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": known.get("apparmor_profile", ""),
-        "ExecIDs": None,
+        "ExecIDs": _exec_ids(connection, row) or None,
         "HostConfig": host_config(known, options, restarted, auto_remove=row.auto_remove),
         "GraphDriver": {"Data": _graph(engine, row), "Name": DRIVER},
         "Mounts": _mounts(known),
@@ -80,6 +82,12 @@ def inspect_container(engine: Engine, name: str, *, with_size: bool = False) -> 
         size_rw, size_root = sizes(engine, row)
         document |= {"SizeRw": size_rw, "SizeRootFs": size_root}
     return document
+
+
+def _exec_ids(connection: Connection, row: containers.ContainerRow) -> list[str]:
+    """Return the IDs of the commands that `exec` let in, as long as they run."""
+    known = execs.of_container(connection, row.id)
+    return [one.id for one in known if not pidfd.has_ended(one.pid, one.pid_start_time)]
 
 
 def _state(engine: Engine, row: containers.ContainerRow, condition: Condition) -> Document:

@@ -8,9 +8,7 @@ Hot: `run` and `start` come through here.
 
 from __future__ import annotations
 
-import os
-
-from ..storage import containers
+from ..storage import containers, execs
 from ..storage.database import Transaction
 from ..storage.events import CONTAINER, NETWORK, record_event
 from ..storage.sqlite import DatabaseError
@@ -20,6 +18,10 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from ..storage.containers import ContainerRow, ExitRecord
+    from ..storage.execs import ExecRow
+
+
+KILLED_CODE = 137  # of a command that somebody else's end has ended
 
 
 def container_event(
@@ -72,6 +74,8 @@ def ended(connection: Connection, row: ContainerRow, end: ExitRecord) -> None:
         started(connection, row, end.started_ns)
         if not containers.mark_ended(connection, row.id, end.started_ns):
             return
+        for command in execs.of_container(connection, row.id):
+            exec_ended(connection, row, command.id, KILLED_CODE)  # with the container
         seconds = max(0, end.finished_ns - end.started_ns) // 1_000_000_000
         if end.oom_killed:
             container_event(connection, row, "oom", time_ns=end.finished_ns)
@@ -86,13 +90,28 @@ def ended(connection: Connection, row: ContainerRow, end: ExitRecord) -> None:
         _network_event(connection, row, "disconnect", end.finished_ns)
 
 
-def exec_started(connection: Connection, row: ContainerRow, words: tuple[str, ...]) -> str:
-    """Record that a command was let into the container; return the ID that its end will have."""
-    exec_id, command = os.urandom(32).hex(), f"{words[0]} {' '.join(words[1:])}"
-    with Transaction(connection):
-        note(connection, row, f"exec_create: {command}", execID=exec_id)
-        note(connection, row, f"exec_start: {command}", execID=exec_id)
-    return exec_id
+def exec_started(
+    connection: Connection, row: ContainerRow, command: ExecRow, words: tuple[str, ...]
+) -> None:
+    """Record that a command was let into the container; a full disk loses that, and its end."""
+    text = f"{words[0]} {' '.join(words[1:])}"
+    try:
+        with Transaction(connection):
+            execs.insert(connection, command)
+            container_event(connection, row, f"exec_create: {text}", execID=command.id)
+            container_event(connection, row, f"exec_start: {text}", execID=command.id)
+    except DatabaseError:
+        return
+
+
+def exec_ended(connection: Connection, row: ContainerRow, exec_id: str, code: int) -> None:
+    """Record that such a command ended, if nobody has."""
+    try:
+        with Transaction(connection):
+            if execs.take(connection, exec_id):
+                container_event(connection, row, "exec_die", execID=exec_id, exitCode=str(code))
+    except DatabaseError:
+        return
 
 
 def removed(connection: Connection, row: ContainerRow) -> None:

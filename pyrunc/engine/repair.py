@@ -12,10 +12,12 @@ import fcntl
 import os
 
 from ..errors import NotFound
+from ..kernel import pidfd
 from ..oci.record import Record
-from ..storage import collect, containers
+from ..storage import collect, containers, execs
 from ..storage.atomic import remove_tree
 from ..storage.reserve import is_full
+from . import journal
 from .finish import finish, forget, record_lost_end, release
 from .standstill import thaw_abandoned
 
@@ -60,7 +62,29 @@ def repair(engine: Engine, connection: Connection, *, dry_run: bool = False) -> 
         finally:
             os.close(lock_fd)
     else:
+        done += _end_lost_commands(connection, {row.id: row for row in known}, dry_run)
         done += _remove_orphans(engine, connection, dry_run)
+    return done
+
+
+def _end_lost_commands(
+    connection: Connection, known: dict[str, ContainerRow], dry_run: bool
+) -> list[Repair]:
+    """Record the end of commands of `exec` that died with the launcher that would have told.
+
+    One that ended well has somebody who is about to: its launcher, which is a zombie at least as
+    long as the client is there.
+    """
+    done: list[Repair] = []
+    for one in execs.rows(connection):
+        has_ended = pidfd.has_ended(one.pid, one.pid_start_time)
+        if not has_ended or os.path.exists(f"/proc/{one.launcher_pid}"):
+            continue
+        if not dry_run and (row := known.get(one.container_id)) is not None:
+            journal.exec_ended(connection, row, one.id, journal.KILLED_CODE)
+        elif not dry_run:
+            execs.take(connection, one.id)
+        done.append(Repair(kind="exec", subject=one.id, action="its end recorded"))
     return done
 
 

@@ -179,6 +179,7 @@ def delete(connection: Connection, container_id: str) -> None:
     """Forget a container; idempotent."""
     with Transaction(connection):
         connection.execute("DELETE FROM containers WHERE id=?", (container_id,))
+        connection.execute("DELETE FROM execs WHERE container_id=?", (container_id,))
         restarts.forget(connection, container_id)
 
 

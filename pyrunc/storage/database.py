@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..paths import Paths
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_SECONDS = 20.0
 # Nobody keeps the database open, so every command reads the log from its start: 1.5 µs a page.
 # A run writes eight pages; moving them into the database costs two fsyncs.
@@ -61,12 +61,15 @@ CREATE TABLE IF NOT EXISTS restarts(
     container_id TEXT PRIMARY KEY, policy TEXT NOT NULL, maximum INTEGER NOT NULL,
     count INTEGER NOT NULL, delay_ms INTEGER NOT NULL, is_stopped INTEGER NOT NULL, life INTEGER,
     due_ns INTEGER);
+CREATE TABLE IF NOT EXISTS execs(
+    id TEXT PRIMARY KEY, container_id TEXT NOT NULL, pid INTEGER NOT NULL,
+    pid_start_time INTEGER NOT NULL, launcher_pid INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events(
     number INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
     actor_id TEXT NOT NULL, attributes TEXT NOT NULL);
 """
 # What a database of an older version lacks, beside new tables: version -> statements.
-_CHANGES = {1: ("ALTER TABLE containers ADD COLUMN ended_life INTEGER",), 2: ()}
+_CHANGES = {1: ("ALTER TABLE containers ADD COLUMN ended_life INTEGER",), 2: (), 3: ()}
 
 
 class Transaction:
