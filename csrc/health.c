@@ -51,6 +51,24 @@ int64_t health_next_ms(void)
     return health.pid > 0 ? -1 : health.due_ms;
 }
 
+static int reap_check(int flags)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)health.pid, &info, WEXITED | flags) < 0 || info.si_pid == 0)
+        return -1;
+    if (health.pidfd >= 0)
+        close(health.pidfd);
+    health.pidfd = -1;
+    health.pid = 0;
+    return info.si_code == CLD_EXITED ? info.si_status : -1;
+}
+
+static void kill_check(void)
+{
+    kill(health.pid, SIGKILL);
+    reap_check(0);
+}
+
 /* That moment has come, or is near: look at the clock.  The check dies with its monitor. */
 void health_tick(void)
 {
@@ -68,23 +86,16 @@ void health_tick(void)
     }
     health.pid = pid;
     health.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (health.pidfd < 0) { /* no descriptor is left: its end would never be seen */
+        kill_check();
+        plan_next();
+    }
 }
 
 /* Name descriptors to poll, at most HEALTH_WATCHES; those that are left alone are not polled. */
 void health_watch(struct pollfd watched[HEALTH_WATCHES])
 {
     watched[0].fd = health.pidfd;
-}
-
-static int reap_check(int flags)
-{
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)health.pid, &info, WEXITED | flags) < 0 || info.si_pid == 0)
-        return -1;
-    close(health.pidfd);
-    health.pidfd = -1;
-    health.pid = 0;
-    return info.si_code == CLD_EXITED ? info.si_status : -1;
 }
 
 /* One of them is ready, as poll(2) says it. */
@@ -104,8 +115,6 @@ void health_ready(const struct pollfd *watched)
 void end_health(void)
 {
     health.due_ms = -1;
-    if (health.pid == 0)
-        return;
-    kill(health.pid, SIGKILL);
-    reap_check(0);
+    if (health.pid > 0)
+        kill_check();
 }

@@ -30,6 +30,25 @@ static int timeout_ms(int64_t due_ms)
     return due_ms - now > LONGEST_MS ? LONGEST_MS : (int)(due_ms - now);
 }
 
+/* poll(2) for those places that are used: the others are passed over.  Kernel: a table longer than
+ * the limit on descriptors is EINVAL, however few of them are open (poll(2)); the limit is the
+ * caller's, and no more than it allows can be in use. */
+static int wait_ready(struct pollfd watched[WATCHES], int64_t due_ms)
+{
+    struct pollfd used[WATCHES];
+    int places[WATCHES], count = 0;
+
+    for (int i = 0; i < WATCHES; i++)
+        if (watched[i].fd >= 0) {
+            used[count] = watched[i];
+            places[count++] = i;
+        }
+    int ready = poll(used, (nfds_t)count, timeout_ms(due_ms));
+    for (int i = 0; i < count && ready > 0; i++)
+        watched[places[i]].revents = used[i].revents;
+    return ready;
+}
+
 /* Wait for something to do and do it; true once the container has ended. */
 bool loop_once(void)
 {
@@ -42,7 +61,7 @@ bool loop_once(void)
     clients_watch(watched);
     memory_watch(&watched[AT_MEMORY]);
     health_watch(watched + AT_HEALTH);
-    int ready = poll(watched, WATCHES, timeout_ms(due_ms));
+    int ready = wait_ready(watched, due_ms);
     if (ready > 0 && (watched[AT_MEMORY].revents || watched[AT_PROCESS].revents))
         memory_ready();
     clients_ready(watched, ready);
@@ -62,5 +81,5 @@ void loop_clients(void)
     for (int i = 0; i < WATCHES; i++)
         watched[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     clients_watch(watched);
-    clients_ready(watched, poll(watched, WATCHES, timeout_ms(clients_next_ms())));
+    clients_ready(watched, wait_ready(watched, clients_next_ms()));
 }

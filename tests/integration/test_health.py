@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -38,6 +39,17 @@ def load_checked(engine: Engine, command: str) -> None:
     healthcheck = {"Test": ["CMD", command], "Interval": 50_000_000, "Retries": 1}
     busybox.make_archive(path, "checked:latest", {"Healthcheck": healthcheck})
     engine("load", "-q", "-i", path, check=True)
+
+
+def test_checks_go_on_after_a_time_without_descriptors(loaded: Engine) -> None:
+    loaded(*RUN, "--health-cmd", "test -e /ok", *FAST, *LASTS, check=True)
+    until(lambda: status(loaded) == "unhealthy")
+    limits = resource.prlimit(monitor(loaded), resource.RLIMIT_NOFILE)
+    resource.prlimit(monitor(loaded), resource.RLIMIT_NOFILE, (3, limits[1]))
+    time.sleep(0.2)  # the moments of some checks pass, and nothing tells of them
+    resource.prlimit(monitor(loaded), resource.RLIMIT_NOFILE, limits)
+    loaded("exec", "box", "touch", "/ok", check=True)
+    until(lambda: status(loaded) == "healthy")
 
 
 def test_a_container_is_starting_then_unhealthy_then_healthy(loaded: Engine) -> None:

@@ -15,6 +15,7 @@ from tests.harness.slow_clock import SLOWNESS
 SURROUNDINGS = {
     "plain": "",
     "few descriptors": "ulimit -n 64;",
+    "fewer descriptors than the monitor could watch": "ulimit -n 32;",
     "no stdin": "exec <&-;",
     "no stderr": "exec 2>&-;",
     "no terminal type": "unset TERM;",
