@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.paths import Paths
 from tests.harness import host
+from tests.harness.registry_double import Double, running_double
 from tests.integration.oci import Bundle, Runtime, are_gone, pyrunc_oci
 
 
@@ -51,3 +53,16 @@ def name(oci: Runtime) -> Iterator[str]:
     yield container_id
     oci("delete", "--force", container_id)
     assert are_gone(container_id)
+
+
+@pytest.fixture
+def registry() -> Iterator[Double]:
+    """Yield a registry with nothing in it, which answers as a test wants it."""
+    with running_double() as double:
+        yield double
+
+
+@pytest.fixture
+def paths(directory: Path) -> Paths:
+    """Return where an engine keeps its things, as the modules take it."""
+    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))

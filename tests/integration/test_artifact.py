@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,8 @@ from tests.harness.registry_double import (
     Request,
     descriptor,
     digest_of,
-    running_double,
     tar_of,
 )
-
-
-@pytest.fixture
-def registry() -> Iterator[Double]:
-    with running_double() as double:
-        yield double
 
 
 def test_files_come_back_under_their_names(pyrunc: Engine, registry: Double) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import zstandard
@@ -20,17 +18,6 @@ from tests.harness.engine import Engine
 from tests.harness.registry_double import INDEX, MANIFEST, Double, Request, running_double, tar_of
 from tests.harness.store import Rootfs
 from tests.integration.pulls import BIG, QUICK, asks, fetch
-
-
-@pytest.fixture
-def registry() -> Iterator[Double]:
-    with running_double() as double:
-        yield double
-
-
-@pytest.fixture
-def paths(directory: Path) -> Paths:
-    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
 
 
 def test_pull_says_what_docker_says_and_the_second_only_asks(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -13,19 +12,8 @@ import pytest
 from pyrunc.errors import RegistryError
 from pyrunc.paths import Paths
 from tests.harness.engine import Engine
-from tests.harness.registry_double import Double, Request, running_double, tar_of
+from tests.harness.registry_double import Double, Request, tar_of
 from tests.integration.pulls import ADA, asks, fetch
-
-
-@pytest.fixture
-def registry() -> Iterator[Double]:
-    with running_double() as double:
-        yield double
-
-
-@pytest.fixture
-def paths(directory: Path) -> Paths:
-    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
 
 
 def test_token_that_ends_early_is_renewed(registry: Double, paths: Paths) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from pyrunc.engine.progress import size
 from pyrunc.paths import Paths
 from tests.harness.engine import Engine
-from tests.harness.registry_double import Double, Request, running_double, tar_of
+from tests.harness.registry_double import Double, Request, tar_of
 from tests.harness.store import Rootfs, await_settled
 from tests.integration.pulls import (
     BIG,
@@ -29,17 +28,6 @@ from tests.integration.pulls import (
     send_part,
     wait_until,
 )
-
-
-@pytest.fixture
-def registry() -> Iterator[Double]:
-    with running_double() as double:
-        yield double
-
-
-@pytest.fixture
-def paths(directory: Path) -> Paths:
-    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

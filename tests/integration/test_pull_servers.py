@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,6 @@ from tests.harness.registry import make_certificate
 from tests.harness.registry_double import Double, Request, running_double, tar_of
 from tests.harness.store import Rootfs
 from tests.integration.pulls import QUICK, busy, fetch
-
-
-@pytest.fixture
-def registry() -> Iterator[Double]:
-    with running_double() as double:
-        yield double
-
-
-@pytest.fixture
-def paths(directory: Path) -> Paths:
-    return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
 
 
 def test_mirror_is_asked_first_and_the_registry_when_it_fails(
