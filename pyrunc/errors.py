@@ -39,9 +39,12 @@ def errno_reason(number: int) -> str:
     return text[:1].lower() + text[1:]
 
 
-def disk_hint(number: int | None) -> str | None:
-    """Return what to do about an errno that the disk is the reason of; None for another."""
+def errno_hint(number: int | None) -> str | None:
+    """Return what to do about an errno that the disk or a limit is the reason of; else None."""
     return {
+        errno_module.EMFILE: "raise the limit on open files (ulimit -n)",
+        errno_module.ENFILE: "raise the machine's limit on open files (sysctl fs.file-max)",
+        errno_module.ENOMEM: "free some memory, or raise the limit on it (ulimit -v, memory.max)",
         errno_module.ENOSPC: "make room below --root",
         errno_module.EDQUOT: "make room below --root, or raise the quota",
         errno_module.EROFS: "is --root on a writable filesystem?",

@@ -66,6 +66,10 @@ class Call:
         """Return a problem with the command line, for raising."""
         return UsageProblem(message, self.ctx, hint=hint or "")
 
+    def missing_operand(self) -> UsageProblem:
+        """Return the problem of a line without an operand, where the options decide how many."""
+        return _count_problem(self.ctx, "requires at least 1 argument")
+
 
 class Command(click.Command):
     """A command whose options come from rows of an option table."""
@@ -418,7 +422,11 @@ def _check_count(ctx: click.Context, counts: tuple[int, int], given: int) -> Non
         words = f"requires at most {high} argument{many}"
     else:
         return
-    raise UsageProblem(f"'{ctx.command_path}' {words}", ctx, exit_code=1)
+    raise _count_problem(ctx, words)
+
+
+def _count_problem(ctx: click.Context, words: str) -> UsageProblem:
+    return UsageProblem(f"'{ctx.command_path}' {words}", ctx, exit_code=1)  # docker's code for that
 
 
 def _mark_for_completion(ctx: click.Context) -> None:

@@ -45,7 +45,7 @@ def unmount(call: Call) -> int:
 
     paths = call.engine().paths
     if not call.operands and not call.is_on("all"):
-        raise call.usage_problem(f"'{call.ctx.command_path}' requires at least 1 argument")
+        raise call.missing_operand()
     words = [image_id for image_id, _ in mounted_images(paths)] if call.is_on("all") else []
     return listing.failures(
         [*call.operands, *words], lambda word: output.line(unmount_image(paths, word))

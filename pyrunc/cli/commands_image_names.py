@@ -9,7 +9,6 @@ from ..oci.reference import parse_full
 from . import listing, output, prune_words, units
 from .commands import UNLIMITED, Call, Command
 from .completion import images as complete_images
-from .flag_parser import UsageProblem
 from .option_table import FLAG, LIST, VALUE
 
 if TYPE_CHECKING:
@@ -74,10 +73,7 @@ def rmi(call: Call) -> int:
     if is_all == bool(call.operands):
         if is_all:
             raise call.usage_problem("--all and names do not go together")
-        # docker's code for that
-        raise UsageProblem(
-            f"'{call.ctx.command_path}' requires at least 1 argument", call.ctx, exit_code=1
-        )
+        raise call.missing_operand()
     # With --all an earlier removal may have taken a name along.
     force, ignores = call.is_on("force"), call.is_on("ignore") or is_all
 

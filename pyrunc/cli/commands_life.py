@@ -50,8 +50,11 @@ def logs(call: Call) -> int:
 
     for batch in entries:
         for stream, several in groupby(batch, attrgetter("stream")):
-            descriptor = output.STDERR if stream == "stderr" else output.STDOUT
-            output.write_bytes(descriptor, output.encode("".join(map(show, several))))
+            raw = output.encode("".join(map(show, several)))
+            if stream == "stderr":
+                output.write_bytes(output.STDERR, raw)
+            else:
+                output.data(raw)
     return 0
 
 

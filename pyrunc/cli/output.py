@@ -11,7 +11,15 @@ import _signal
 import os
 from errno import EACCES, EPERM
 
-from ..errors import Interrupted, PyruncError, disk_hint, errno_name, errno_reason
+from ..errors import (
+    Interrupted,
+    InvalidInput,
+    KernelError,
+    PyruncError,
+    errno_hint,
+    errno_name,
+    errno_reason,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +28,29 @@ if TYPE_CHECKING:
 STDOUT = 1
 STDERR = 2
 
+_NEEDS_ROOT = "this needs root: put sudo in front"
 _FAILED_BEFORE_START = 125
 _LIKE_RUN = ("run", "create", "start", "container run", "container create", "container start")
 
 
 def line(text: str) -> None:
     """Print one line of data."""
-    write_bytes(STDOUT, encode(text + "\n"))
+    data(encode(text + "\n"))
 
 
-def text(data: str) -> None:
+def text(words: str) -> None:
     """Print data as it is."""
-    write_bytes(STDOUT, encode(data))
+    data(encode(words))
+
+
+def data(raw: bytes) -> None:
+    """Print bytes.  Raises: BrokenPipeError when nobody reads; KernelError when it is refused."""
+    try:
+        write_bytes(STDOUT, raw)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise KernelError("write", errno=error.errno or 0, subject="standard output") from error
 
 
 def note(message: str) -> None:
@@ -119,15 +138,16 @@ def guarded(command: str, act: Callable[[], int]) -> int:
     except OSError as error:
         note(f"pyrunc: {_describe(error)}")
         if error.errno in (EACCES, EPERM) and os.geteuid() != 0:
-            note("hint: this needs root: put sudo in front")
+            note(f"hint: {_NEEDS_ROOT}")
             return exit_code(error, command)
-        if hint := disk_hint(error.errno):
+        if hint := errno_hint(error.errno):
             note(f"hint: {hint}")
             return exit_code(error, command)
         return _report_bug(error, command, "hint: details: ")
     except Exception as error:  # noqa: BLE001  # the one place: a bug becomes a file and one line
-        if type(error).__module__ == "sqlite3":
-            problem(_database_problem(error))
+        known = _known_problem(error)
+        if known:
+            problem(known)
             return exit_code(error, command)
         return _report_bug(error, command, "pyrunc: internal error (details: ", ")")
 
@@ -156,6 +176,19 @@ def _describe(error: OSError) -> str:
     return (
         f"cannot use{about or ' a file'}: {errno_reason(error.errno)} ({errno_name(error.errno)})"
     )
+
+
+def _known_problem(error: Exception) -> PyruncError | None:
+    """Word what is no bug, though no class of ours says it; None for a bug."""
+    if type(error).__module__ == "sqlite3":
+        return _database_problem(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # How Python keeps bytes of a command line that are no characters.
+        return InvalidInput(f"an argument is not valid UTF-8: {error.object[:200]}")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("pyrunc"):
+        hint = _NEEDS_ROOT if os.geteuid() != 0 else "install pyrunc again, with its dependencies"
+        return PyruncError(f"cannot find the library {error.name!r} of Python", hint=hint)
+    return None
 
 
 def _database_problem(error: Exception) -> PyruncError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-from ..errors import InvalidState, KernelError, disk_hint
+from ..errors import InvalidState, KernelError, errno_hint
 from ..kernel.namespaces import clone_root_of
 from ..storage import containers, overlay
 from .container_status import running_state
@@ -58,7 +58,7 @@ def worded(what: str, row: ContainerRow) -> Iterator[None]:
             f"{what} container",
             errno=error.errno or 0,
             subject=row.name,
-            hint=disk_hint(error.errno),
+            hint=errno_hint(error.errno),
         ) from error
 
 

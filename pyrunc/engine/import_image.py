@@ -7,7 +7,7 @@ import shlex
 import time
 from contextlib import closing
 
-from ..errors import IntegrityError, InvalidInput, KernelError, NotFound, RegistryError, disk_hint
+from ..errors import IntegrityError, InvalidInput, KernelError, NotFound, RegistryError, errno_hint
 from ..oci.platform import host_platform, parse_platform
 from ..storage import collect
 from ..storage.layer_blob import NewLayer
@@ -78,7 +78,7 @@ def import_image(
             image_event(paths, "import", image_id)
     except OSError as error:
         raise KernelError(
-            "import", errno=error.errno or 0, subject=source, hint=disk_hint(error.errno)
+            "import", errno=error.errno or 0, subject=source, hint=errno_hint(error.errno)
         ) from error
     return image_id
 

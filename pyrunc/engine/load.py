@@ -226,9 +226,9 @@ def _split(source: str | int | IO[bytes]) -> tuple[str | int, str]:
 
 
 def _worded(error: OSError, place: str | int) -> PyruncError:
-    from ..errors import KernelError, disk_hint
+    from ..errors import KernelError, errno_hint
 
     what = place if isinstance(place, str) else "standard input"
     subject = os.fsdecode(error.filename) if error.filename else what
-    hint = disk_hint(error.errno)
+    hint = errno_hint(error.errno)
     return KernelError("load", errno=error.errno or 0, subject=subject, hint=hint)

@@ -12,7 +12,7 @@ import os
 import time
 from contextlib import suppress
 
-from ..errors import IntegrityError, KernelError, NotFound, PyruncError, disk_hint
+from ..errors import IntegrityError, KernelError, NotFound, PyruncError, errno_hint
 from ..image.access import Access
 from ..image.download import RemoteLayer
 from ..image.registry import Repository
@@ -198,7 +198,7 @@ def _take_in(
                 layer.member.discard() if is_full else layer.member.close()
             if isinstance(error, OSError):
                 name = repository.reference.familiar()
-                hint = disk_hint(error.errno)
+                hint = errno_hint(error.errno)
                 raise KernelError(
                     "pull", errno=error.errno or 0, subject=name, hint=hint
                 ) from error

@@ -393,7 +393,8 @@ def _check_strings(values: dict[str, Any]) -> None:
     texts = [values["image"], values.get("working_dir", ""), *values["command"]]
     texts += values.get("environment", ())
     texts += values.get("entrypoint") or ()
-    texts.append(values.get("apparmor", ""))
+    texts += [values.get("apparmor", ""), values.get("cidfile", "")]
+    texts += (values.get("health") or {}).get("Test") or ()
     for pair in values.get("labels", ()):
         texts += pair
     for mount in values.get("mounts", ()):
@@ -401,7 +402,7 @@ def _check_strings(values: dict[str, Any]) -> None:
     for text in texts:
         if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
             raise InvalidInput(f"an argument is not valid UTF-8: {text[:200]}")
-    texts += [values.get("cidfile", ""), values.get("trace") or ""]
+    texts.append(values.get("trace") or "")
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL character inside an argument")
 

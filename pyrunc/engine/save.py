@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from ..errors import InvalidInput, KernelError, NotFound, disk_hint
+from ..errors import InvalidInput, KernelError, NotFound, errno_hint
 from ..image.archive_writer import SavedImage, write_archive, write_directory, write_layout
 from ..oci import document
 from ..oci.digest import is_hex
@@ -62,7 +62,7 @@ def save(paths: Paths, words: Sequence[str], target: Place, *, platform: str = "
         except OSError as error:
             subject = os.fsdecode(error.filename) if error.filename else target.path
             number = error.errno or 0
-            hint = "make room there" if number == errno.ENOSPC else disk_hint(number)
+            hint = "make room there" if number == errno.ENOSPC else errno_hint(number)
             raise KernelError("save to", errno=number, subject=subject, hint=hint) from error
     image_events(paths, [("save", image.id, "") for image, _ in chosen])
     return [image.id for image, _ in chosen]

@@ -17,7 +17,7 @@ from _socket import (
     socketpair,
 )
 from _struct import Struct, pack, unpack
-from errno import EAGAIN, EINVAL, EPIPE, errorcode
+from errno import EAGAIN, EBADF, EINVAL, EMFILE, EPIPE, errorcode
 from fcntl import F_ADD_SEALS, fcntl
 
 from ..errors import InvalidInput
@@ -431,6 +431,11 @@ def _spawn(fds: list[int]) -> int:
                 actions.append((os.POSIX_SPAWN_DUP2, program_fd, 3 + i))
                 actions.append((os.POSIX_SPAWN_CLOSE, 3 + i))
         return os.posix_spawn(f"/proc/self/fd/{program}", ["pyrunc-init"], {}, file_actions=actions)
+    except OSError as error:
+        if error.errno != EBADF:
+            raise
+        # Kernel: what a number at or above the limit on descriptors is to dup2(2).
+        raise OSError(EMFILE, os.strerror(EMFILE)) from error
     finally:
         os.close(program_fd)
 

@@ -105,7 +105,8 @@ def open_database(paths: Paths) -> Connection:
     process; after a power loss the last ones may be missing, never half there (WAL,
     synchronous=NORMAL).  The caller need not close it: processes leave by os._exit, which saves
     the checkpoint.
-    Raises: PyruncError when it can't be opened or was written by a newer pyrunc.
+    Raises: OSError when it can't be opened; PyruncError when it can't be used, or was written by a
+    newer pyrunc.
     Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous
     """
     path = paths.database()
@@ -188,6 +189,8 @@ def _check_root(root: str, path: str) -> None:
 
 
 def _unusable(path: str, error: Exception) -> PyruncError:
+    """Word what SQLite says.  Raises: OSError where the kernel refuses: it tells the reason."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return PyruncError(
         f"cannot use database {path!r}: {error}",
         subject=path,

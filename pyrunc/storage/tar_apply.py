@@ -18,7 +18,7 @@ from ..errors import (
     Interrupted,
     KernelError,
     UnsafeArchive,
-    disk_hint,
+    errno_hint,
     errno_name,
     errno_reason,
 )
@@ -405,7 +405,7 @@ def _failure(body: bytes, subject: str) -> Exception:
             errno=number,
             subject=subject,
             why=f"{about}{_FAILURES.get(why) or errno_reason(number)}",
-            hint=disk_hint(number),
+            hint=errno_hint(number),
         )
     words = _FAILURES.get(why) or f"{errno_reason(number)} ({errno_name(number)})"
     return UnsafeArchive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -200,3 +201,44 @@ def test_closed_stdout_is_no_failure_of_the_container(loaded: Engine) -> None:
     )
 
     assert (done.returncode, done.stderr) == (5, "")
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ('exec "$0" ps >/dev/full', 1,
+         "cannot write 'standard output': no space left on device (ENOSPC)"),
+        ('ulimit -n 6; exec "$0" ps', 1,
+         "cannot use '{root}/pyrunc.db': too many open files (EMFILE)\n"
+         "hint: raise the limit on open files (ulimit -n)"),
+        ('ulimit -n 18; exec "$0" run --network none busybox true', 125,
+         "cannot use a file: too many open files (EMFILE)\n"
+         "hint: raise the limit on open files (ulimit -n)"),
+        ('exec setpriv --reuid=65534 --clear-groups "$0" exec box true', 1,
+         "cannot use '{root}': permission denied (EACCES)\n"
+         "hint: this needs root: put sudo in front"),
+        ('exec "$0" volume rm "$(printf \'a\\377\')"', 1,
+         "an argument is not valid UTF-8: a\\udcff"),
+        ('exec "$0" run --health-cmd "$(printf \'a\\377\')" busybox', 125,
+         "an argument is not valid UTF-8: a\\udcff"),
+    ],
+    ids=["no room to print", "six descriptors", "18 descriptors", "not root", "volume", "check"],
+)  # fmt: skip
+def test_refusal_of_the_surroundings_is_said_in_one_line(
+    loaded: Engine, script: str, code: int, said: str
+) -> None:
+    binary, *options = loaded.argv()
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.replace('"$0"', shlex.join([binary, *options]))],
+        env=loaded.environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.stderr == f"pyrunc: {said.format(root=loaded.root)}\n"
+    assert (done.returncode, done.stdout) == (code, "")
+
+
+def test_image_unmount_wants_a_name(loaded: Engine) -> None:
+    done = loaded("image", "unmount")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("pyrunc: 'pyrunc image unmount' requires at least 1 argument\n")

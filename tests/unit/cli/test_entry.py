@@ -179,6 +179,24 @@ def test_bug_goes_to_a_file_only_its_owner_reads(error: str, tmp_path: Path) -> 
     assert details.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("OSError(24, 'many')",
+         "cannot use a file: too many open files (EMFILE)\n"
+         "hint: raise the limit on open files (ulimit -n)\n"),
+        ("'a\\udcff'.encode()", "an argument is not valid UTF-8: a\\udcff\n"),
+        ("ModuleNotFoundError('no', name='click')",
+         "cannot find the library 'click' of Python\n"
+         "hint: install pyrunc again, with its dependencies\n"),
+    ],
+)  # fmt: skip
+def test_what_the_surroundings_lack_is_no_bug(error: str, said: str) -> None:
+    done = python(BUG.format(error=error))
+
+    assert (done.returncode, done.stderr) == (125, f"pyrunc: {said}")
+
+
 def test_full_disk_is_no_bug(tmp_path: Path) -> None:
     done = python(BUG.format(error="OSError(28, 'full', '/x')"), env={"TMPDIR": str(tmp_path)})
 
