@@ -6,7 +6,6 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sys/inotify.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -106,12 +105,6 @@ int native_pidfd_open(int pid, unsigned flags)
 int native_pidfd_send_signal(int pidfd, int signal)
 {
     return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
-}
-
-int native_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
-{
-    struct rlimit64 limit = {.rlim_cur = soft, .rlim_max = hard};
-    return result(syscall(SYS_prlimit64, pid, resource, &limit, NULL));
 }
 
 long long native_statfs_type(int fd)

@@ -28,7 +28,6 @@ int native_close_range(unsigned first, unsigned last, unsigned flags);
 int native_mknodat(int dir_fd, const char *path, unsigned mode, uint64_t device);
 int native_pidfd_open(int pid, unsigned flags);
 int native_pidfd_send_signal(int pidfd, int signal);
-int native_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 long long native_statfs_type(int fd);
 int native_syncfs(int fd);
 int native_bpf(int command, void *attributes, unsigned size);

@@ -21,7 +21,6 @@ from .cgroup_parent import cgroups_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from ..kernel.probe import HostFacts
@@ -285,8 +284,3 @@ def _network(spec: Spec, inputs: SpecInputs) -> None:
     spec["hostname"] = inputs.hostname
     if options.domainname:
         spec["domainname"] = options.domainname
-
-
-def namespaces_of(spec: Spec) -> Sequence[str]:
-    """Return the types of the namespaces that the spec makes."""
-    return [namespace["type"] for namespace in spec["linux"]["namespaces"]]

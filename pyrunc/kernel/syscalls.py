@@ -66,7 +66,6 @@ CGROUP2_SUPER_MAGIC: Final = 0x63677270
 
 _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
-_FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
 _EAGAIN = 11
 
@@ -108,11 +107,6 @@ def fsconfig_set_string(fs_fd: int, key: str, value: Path) -> None:
 def fsconfig_set_flag(fs_fd: int, key: str) -> None:
     """Set an option without a value."""
     _result(lib.native_fsconfig(fs_fd, _FSCONFIG_SET_FLAG, key.encode(), ffi.NULL, 0), key)
-
-
-def fsconfig_set_fd(fs_fd: int, key: str, fd: int) -> None:
-    """Set an option to an open file."""
-    _result(lib.native_fsconfig(fs_fd, _FSCONFIG_SET_FD, key.encode(), ffi.NULL, fd), key)
 
 
 def fsconfig_create(fs_fd: int) -> None:
@@ -200,20 +194,6 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
 def mknodat(dir_fd: int, path: Path, mode: int, device: int = 0) -> None:
     """Make a device, FIFO or socket; `mode` holds the type (S_IFCHR …), the umask applies."""
     _result(lib.native_mknodat(dir_fd, _path(path), mode, device), path)
-
-
-def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
-    """Set a resource limit; 0 means this process, 2**64-1 no limit."""
-    _result(lib.native_prlimit(pid, resource, soft, hard), str(resource))
-
-
-def setxattr_fd(fd: int, name: str, value: bytes) -> None:
-    """Set an extended attribute of an open file, also of one opened O_PATH.
-
-    Kernel: fsetxattr refuses O_PATH descriptors (EBADF); the file's link in /proc/self/fd takes it,
-    and follows no link of the file's own, because an O_PATH fd already is the file.
-    """
-    os.setxattr(f"/proc/self/fd/{fd}", name, value)
 
 
 def statfs_type(fd: int) -> int:

@@ -18,7 +18,6 @@ OCI_ARCHIVE = "oci-archive"
 OCI = "oci"
 DIRECTORY = "dir"
 LOCAL = (DOCKER_ARCHIVE, OCI_ARCHIVE, OCI, DIRECTORY)
-REGISTRY = "docker://"
 
 
 class Place(Record):
@@ -49,8 +48,3 @@ def parse_place(word: str, exists: Callable[[str], bool]) -> Place | None:
     if place is None or ("/" not in place.path and not exists(place.path)):
         return None
     return place
-
-
-def without_registry(word: str) -> str:
-    """Return the name of an image without docker:// before it."""
-    return word.removeprefix(REGISTRY)

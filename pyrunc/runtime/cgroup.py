@@ -138,17 +138,6 @@ def has_settled_frozen(cgroups: ContainerCgroups) -> bool:
     return "frozen 1" in _read(f"{cgroups.unified}/cgroup.events").splitlines()
 
 
-def oom_count(cgroups: ContainerCgroups) -> int:
-    """Return how many processes of the container the out-of-memory killer took."""
-    memory = cgroups.directory("memory")
-    path = f"{memory}/memory.oom_control" if memory else f"{cgroups.unified}/memory.events"
-    for line in _read(path).splitlines():
-        key, _, value = line.partition(" ")
-        if key == "oom_kill":
-            return int(value)
-    return 0
-
-
 def stats(cgroups: ContainerCgroups) -> dict[str, int]:
     """Return what the container uses: memory_bytes, cpu_ns, pids; those that are known."""
     wanted = (

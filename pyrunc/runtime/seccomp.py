@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from _blake2 import blake2b
 
-from ..errors import InvalidInput, InvalidSpec, errno_reason
+from ..errors import InvalidInput, InvalidSpec
 from ..oci import document
 from ..oci.record import Record
 
@@ -268,22 +268,3 @@ def _replace(path: str, content: bytes) -> None:
         os.unlink(temporary)
     finally:
         os.close(descriptor)
-
-
-def read_profile(path: str) -> bytes:
-    """Return the profile that a user names.
-
-    Raises: InvalidInput where it can't be read or is too large.
-    """
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(PROFILE_LIMIT_BYTES + 1)
-    except OSError as error:
-        why = errno_reason(error.errno or 0)
-        raise InvalidInput(f"cannot read seccomp profile {path!r}: {why}", subject=path) from error
-    if len(raw) > PROFILE_LIMIT_BYTES:
-        raise InvalidInput(
-            f"cannot read seccomp profile {path!r}: larger than {PROFILE_LIMIT_BYTES} bytes",
-            subject=path,
-        )
-    return raw

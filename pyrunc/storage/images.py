@@ -113,20 +113,6 @@ def add_digest(paths: Paths, image_id: str, repository: str, digest: str) -> Non
                 return
 
 
-def remove_name(paths: Paths, name: str) -> None:
-    """Take a name away; the image stays, nameless if it was its last.
-
-    Raises: NotFound, InvalidInput.
-    """
-    full = parse_reference(name).full()
-    with index_lock(paths):
-        entries = _entries(paths)
-        if not any(entry_name(entry) == full for entry in entries):
-            raise _not_found(name)
-        _take(entries, full)
-        write_index(paths, entries)
-
-
 def blobs_of(paths: Paths, image: ImageRecord, *, must_be_known: bool = False) -> set[str]:
     """Return the digests of everything an image has in blobs/: manifest, config, layers.
 

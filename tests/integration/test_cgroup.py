@@ -84,13 +84,7 @@ def test_remove_takes_those_below_and_is_idempotent(groups: cgroup.ContainerCgro
 
 
 @pytest.mark.host("memory on v1")
-def test_stats_and_out_of_memory_kills_are_counted(groups: cgroup.ContainerCgroups) -> None:
-    memory = groups.directory("memory") or ""
-    Path(memory, "memory.limit_in_bytes").write_text("8M")
-    Path(memory, "memory.memsw.limit_in_bytes").write_text("8M")
-    assert cgroup.oom_count(groups) == 0
-    start(groups, "exec tail /dev/zero").wait(60)
-    assert cgroup.oom_count(groups) == 1
+def test_stats_are_those_of_each_controller(groups: cgroup.ContainerCgroups) -> None:
     assert set(cgroup.stats(groups)) == {"memory_bytes", "cpu_ns", "pids"}
 
 

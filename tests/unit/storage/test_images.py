@@ -84,17 +84,6 @@ def test_name_moves_and_the_old_image_stays(paths: Paths) -> None:
     assert len(images.list_images(paths)) == 2
 
 
-def test_last_name_is_removed_and_the_image_stays(paths: Paths) -> None:
-    add(paths, ONE, "x:1")
-    images.set_name(paths, "x:1", "z")
-    images.remove_name(paths, "x:1")
-    images.remove_name(paths, "z")
-
-    assert images.resolve(paths, ONE).names == ()
-    with pytest.raises(NotFound):
-        images.remove_name(paths, "z")
-
-
 def test_index_is_an_oci_index(paths: Paths) -> None:
     add(paths, ONE, "x:1")
 
