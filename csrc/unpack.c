@@ -1,8 +1,9 @@
 /* unpack.c: pyrunc-unpack, from start to end.
  *
- * Usage: pyrunc-unpack MAX_BYTES MAX_ENTRIES RESERVE_BYTES
+ * Usage: pyrunc-unpack MAX_BYTES MAX_ENTRIES RESERVE_BYTES [below]
  *   0  the tar, uncompressed          4  a directory with tree/ and removed/ in it, both empty
  *   3  SOCK_SEQPACKET for the report  5  kept open to the end: the owner's lock
+ *   6  with "below": the root of the layers below, read-only
  */
 #define _GNU_SOURCE
 #include "unpack.h"
@@ -17,6 +18,14 @@
 
 enum { ARENA_SIZE = 1 << 18, NAME_SHOWN = 1024 };
 
+/* May the entry mean something else to who sees the layers below? */
+static bool is_doubtful(const struct unpacker *unpacker, enum failure why)
+{
+    bool structural = why == FAIL_PARENT || why == FAIL_LINK_LOOP || why == FAIL_LINK_TARGET ||
+                      why == FAIL_LINK_ITSELF || why == FAIL_LINK_DIRECTORY;
+    return structural && unpacker->view_fd < 0 && (unpacker->passed || unpacker->links != NULL);
+}
+
 /* Tell why, where and at which entry, and end.  The reader of the pipe is gone then, which stops
  * the writer. */
 _Noreturn void fail(struct unpacker *unpacker, enum failure why, int error)
@@ -28,8 +37,13 @@ _Noreturn void fail(struct unpacker *unpacker, enum failure why, int error)
         snprintf(packet, 64, "E%d %d %llu ", (int)why, error, (unsigned long long)unpacker->offset);
     if (shown > 0)
         memcpy(packet + head, name.bytes, shown);
+    bool doubtful = is_doubtful(unpacker, why);
+    packet[0] = doubtful ? 'A' : 'E';
     send_packet(packet, (size_t)head + shown);
-    _exit(1);
+    if (!doubtful)
+        _exit(1);
+    drain(unpacker); /* its digest counts */
+    _exit(0);
 }
 
 /* Memory that stays until the end. */
@@ -75,13 +89,14 @@ static void prepare(struct unpacker *unpacker)
 int main(int argc, char **argv)
 {
     static struct unpacker unpacker;
-    if (argc != 4) {
-        fputs("usage: pyrunc-unpack MAX_BYTES MAX_ENTRIES RESERVE_BYTES\n", stderr);
+    if (argc != 4 && argc != 5) {
+        fputs("usage: pyrunc-unpack MAX_BYTES MAX_ENTRIES RESERVE_BYTES [below]\n", stderr);
         return 2;
     }
     unpacker.limits.bytes = argument(argv, 1);
     unpacker.limits.entries = argument(argv, 2);
     unpacker.limits.reserve_bytes = argument(argv, 3);
+    unpacker.view_fd = argc == 5 ? VIEW : -1;
     umask(0);
     prepare(&unpacker);
     confine(&unpacker);

@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-enum { STDIN = 0, REPORT = 3, HOLDER = 4, FIRST_CLOSED = 6 };
+enum { STDIN = 0, REPORT = 3, HOLDER = 4, VIEW = 6, FIRST_CLOSED = 7 };
 enum {
     BLOCK = 512,
     INPUT_SIZE = 1 << 20,
@@ -102,6 +103,9 @@ enum {
     IMPLIED = 1, /* no entry of its own: the layers below know its owner and mode */
     OPAQUE = 2,  /* hides what the layers below have in it */
     GONE = 4,    /* another entry took its place */
+    PASSED = 8,  /* was made for want of an entry: if a link is below, the order decides */
+    OWN = 16,    /* an entry of this layer, or with one in it; no whiteout is one */
+    XATTRS = 32, /* has some */
 };
 
 /* A directory of the layer.  All are known: nobody else writes here, so what is not in the table is
@@ -127,17 +131,26 @@ struct pending_link {
     char *target;
 };
 
+/* Something in the tree that is not this layer's own. */
+struct mark {
+    struct mark *next; /* same bucket */
+    struct directory *parent;
+    char *name;
+    uint64_t inode; /* 0: a whiteout; else a copy of a file below */
+};
+
 struct limits {
     uint64_t bytes;
     uint64_t entries;
     uint64_t reserve_bytes;
 };
 
-enum { OPEN_DIRECTORIES = 128 };
+enum { OPEN_DIRECTORIES = 128, MARK_BUCKETS = 1 << 12 };
 
 struct unpacker {
     struct limits limits;
     int holder_fd; /* tree/ and removed/ */
+    int view_fd;   /* the layers below, -1 while they are not known */
     struct directory *root;
     struct directory *last;
     struct directory **buckets;
@@ -147,8 +160,10 @@ struct unpacker {
     size_t open_next;
     struct pending_link *links;
     struct pending_link **links_end;
+    struct mark *marks[MARK_BUCKETS];
     struct entry entry;
     bool root_explicit;
+    bool passed; /* there is a directory with that flag */
     uint64_t removed_count;
     uint64_t entry_count;
     uint64_t content_bytes;
@@ -205,15 +220,31 @@ void read_pax_sparse_map(struct unpacker *unpacker);
 void check_extents(struct unpacker *unpacker);
 
 /* unpack_tree.c */
+enum purpose { LOOK, HIDE, MAKE }; /* what a name's missing parents are for */
+size_t hash_name(const struct directory *parent, struct text name);
+char *directory_path(struct unpacker *unpacker, const struct directory *directory, char *begin,
+                     char *end);
 void make_root(struct unpacker *unpacker);
 int directory_fd(struct unpacker *unpacker, struct directory *directory);
 struct directory *find_directory(struct unpacker *unpacker, struct directory *parent,
                                  struct text name);
 struct directory *add_directory(struct unpacker *unpacker, struct directory *parent,
                                 struct text name, unsigned flags);
-struct directory *enter(struct unpacker *unpacker, struct text path, bool create);
+struct directory *enter(struct unpacker *unpacker, struct text path, enum purpose purpose);
 void clear_name(struct unpacker *unpacker, struct directory *parent, struct text name);
 bool is_whiteout(struct unpacker *unpacker, struct directory *parent, struct text name);
+
+/* unpack_below.c */
+bool is_hidden(const struct directory *directory);
+ssize_t read_link_below(struct unpacker *unpacker, const struct directory *parent, struct text name,
+                        char *target, size_t size);
+bool is_directory_below(struct unpacker *unpacker, const struct directory *parent,
+                        struct text name);
+void mark_foreign(struct unpacker *unpacker, struct directory *parent, struct text name,
+                  uint64_t inode);
+bool is_copy(struct unpacker *unpacker, const struct directory *parent, struct text name);
+void drop_hidden(struct unpacker *unpacker);
+bool copy_up(struct unpacker *unpacker, struct directory *parent, struct text name);
 
 /* unpack_entry.c */
 void apply_entry(struct unpacker *unpacker);

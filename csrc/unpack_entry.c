@@ -198,13 +198,27 @@ static void make_file(struct unpacker *unpacker, const struct place *place)
     check(unpacker, close(fd));
 }
 
+/* Those that an entry before this one gave the same directory. */
+static void drop_xattrs(struct unpacker *unpacker, int fd)
+{
+    static char names[1 << 16];
+    ssize_t size = flistxattr(fd, names, sizeof names);
+    check(unpacker, size < 0 ? -1 : 0);
+    for (char *name = names; name < names + size; name += strlen(name) + 1)
+        if (strncmp(name, "user.", 5) == 0 || strcmp(name, "security.capability") == 0)
+            check(unpacker, fremovexattr(fd, name));
+}
+
 static void set_directory_xattrs(struct unpacker *unpacker, struct directory *directory)
 {
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd = openat(directory_fd(unpacker, directory), ".", flags);
     check(unpacker, fd);
+    if (directory->flags & XATTRS)
+        drop_xattrs(unpacker, fd);
     set_xattrs(unpacker, fd);
     check(unpacker, close(fd));
+    directory->flags |= XATTRS;
 }
 
 static void set_directory_attributes(struct unpacker *unpacker, struct directory *directory)
@@ -214,11 +228,17 @@ static void set_directory_attributes(struct unpacker *unpacker, struct directory
     check(unpacker, fchownat(fd, "", entry->uid, entry->gid, AT_EMPTY_PATH));
     /* "." of a directory that is held: no name to go wrong. */
     check(unpacker, fchmodat(fd, ".", entry->mode, 0));
-    if (entry->xattr_count > 0)
+    if (entry->xattr_count > 0 || (directory->flags & XATTRS))
         set_directory_xattrs(unpacker, directory);
     directory->gid = entry->gid;
     directory->mtime = entry->mtime;
     directory->flags &= ~(unsigned)IMPLIED;
+}
+
+static void mark_own(struct directory *directory)
+{
+    for (; directory != NULL && !(directory->flags & OWN); directory = directory->parent)
+        directory->flags |= OWN;
 }
 
 static void make_directory(struct unpacker *unpacker, const struct place *place)
@@ -237,6 +257,7 @@ static void make_directory(struct unpacker *unpacker, const struct place *place)
         check(unpacker, result);
         directory = add_directory(unpacker, place->parent, place->name, flags);
     }
+    mark_own(directory);
     set_directory_attributes(unpacker, directory);
 }
 
@@ -257,18 +278,26 @@ static void make_symlink(struct unpacker *unpacker, const struct place *place)
 static void make_whiteout(struct unpacker *unpacker, struct directory *parent, struct text name)
 {
     struct directory *directory = find_directory(unpacker, parent, name);
-    if (directory != NULL) { /* new in this layer; only what is below it goes */
+    if (directory != NULL && (directory->flags & OWN)) { /* only what is below it goes */
         directory->flags = (directory->flags | OPAQUE) & ~(unsigned)IMPLIED;
         return;
     }
-    /* Kernel: overlayfs lists whiteouts of a directory that it does not merge. */
-    for (directory = parent; directory != NULL; directory = directory->parent)
-        if (directory->flags & OPAQUE)
-            return;
+    if (directory != NULL || is_copy(unpacker, parent, name))
+        clear_name(unpacker, parent, name);
+    if (is_hidden(parent))
+        return;
     int result = mknodat(directory_fd(unpacker, parent), name.bytes, S_IFCHR, makedev(0, 0));
     /* A name that this layer has already hides the one below. */
     if (result < 0 && errno != EEXIST)
         fail(unpacker, FAIL_SYSTEM, errno);
+    if (result == 0)
+        mark_foreign(unpacker, parent, name, 0);
+}
+
+/* The overlay's own whiteout, as tars of an upper directory have it. */
+static bool is_overlay_whiteout(const struct entry *entry)
+{
+    return entry->type == '3' && makedev(entry->major, entry->minor) == makedev(0, 0);
 }
 
 static void make_node(struct unpacker *unpacker, const struct place *place)
@@ -276,8 +305,7 @@ static void make_node(struct unpacker *unpacker, const struct place *place)
     struct entry *entry = &unpacker->entry;
     mode_t type = entry->type == '3' ? S_IFCHR : entry->type == '4' ? S_IFBLK : S_IFIFO;
     dev_t device = entry->type == '6' ? 0 : makedev(entry->major, entry->minor);
-    /* The overlay's own whiteout, as tars of an upper directory have it. */
-    if (entry->type == '3' && device == makedev(0, 0)) {
+    if (is_overlay_whiteout(entry)) {
         make_whiteout(unpacker, place->parent, place->name);
         return;
     }
@@ -309,6 +337,14 @@ static void postpone_link(struct unpacker *unpacker, const struct place *place, 
     unpacker->links_end = &link->next;
 }
 
+static bool is_gone(const struct directory *directory)
+{
+    for (; directory != NULL; directory = directory->parent)
+        if (directory->flags & GONE)
+            return true;
+    return false;
+}
+
 static int link_to(struct unpacker *unpacker, const struct place *source, const struct place *place)
 {
     /* Opening the second directory may close the first. */
@@ -334,19 +370,32 @@ static void make_hardlink(struct unpacker *unpacker, const struct place *place)
     struct text parent = split(target, &source.name);
     if (starts_with(source.name, WHITEOUT))
         fail(unpacker, FAIL_LINK_TARGET, 0);
-    source.parent = enter(unpacker, parent, false);
+    source.parent = enter(unpacker, parent, unpacker->view_fd < 0 ? LOOK : MAKE);
     if (source.parent == NULL) {
         postpone_link(unpacker, place, target);
         return;
     }
-    if (find_directory(unpacker, source.parent, source.name) != NULL)
+    struct directory *directory = find_directory(unpacker, source.parent, source.name);
+    if (directory != NULL && (directory->flags & IMPLIED) && unpacker->view_fd < 0) {
+        postpone_link(unpacker, place, target); /* it may be a file below */
+        return;
+    }
+    if (directory != NULL)
         fail(unpacker, FAIL_LINK_DIRECTORY, 0);
     if (source.parent == place->parent && source.name.length == place->name.length &&
         memcmp(source.name.bytes, place->name.bytes, place->name.length) == 0)
         fail(unpacker, FAIL_LINK_ITSELF, 0);
     int result = link_to(unpacker, &source, place);
+    if (result < 0 && errno == ENOENT && unpacker->view_fd >= 0) {
+        check_space(unpacker);
+        if (!copy_up(unpacker, source.parent, source.name))
+            fail(unpacker, FAIL_LINK_TARGET, 0);
+        result = link_to(unpacker, &source, place);
+    }
     if (result < 0 && errno == EEXIST) {
         clear_name(unpacker, place->parent, place->name);
+        if (is_gone(source.parent)) /* it lay in what the link takes the place of */
+            fail(unpacker, FAIL_LINK_TARGET, 0);
         result = link_to(unpacker, &source, place);
     }
     if (result < 0 && errno == ENOENT) {
@@ -368,11 +417,13 @@ static void apply_whiteout(struct unpacker *unpacker, const struct place *place)
         unpacker->ignored_count++;
     else if (unpacker->entry.type != '0')
         fail(unpacker, FAIL_WHITEOUT, 0);
+    else if (!opaque && (hidden.length == 0 || strcmp(hidden.bytes, ".") == 0 ||
+                         strcmp(hidden.bytes, "..") == 0))
+        fail(unpacker, FAIL_WHITEOUT, 0);
+    else if (place->parent == NULL)
+        return; /* in a directory that is not there */
     else if (opaque)
         place->parent->flags |= OPAQUE;
-    else if (hidden.length == 0 || strcmp(hidden.bytes, ".") == 0 ||
-             strcmp(hidden.bytes, "..") == 0)
-        fail(unpacker, FAIL_WHITEOUT, 0);
     else
         make_whiteout(unpacker, place->parent, hidden);
 }
@@ -397,6 +448,8 @@ static void check_content(struct unpacker *unpacker)
 
 static void apply_to(struct unpacker *unpacker, const struct place *place)
 {
+    if (!is_overlay_whiteout(&unpacker->entry))
+        mark_own(place->parent);
     switch (unpacker->entry.type) {
     case '0':
         make_file(unpacker, place);
@@ -432,10 +485,12 @@ void apply_entry(struct unpacker *unpacker)
     }
     if (check_components(unpacker, path)) {
         struct text parent = split(path, &place.name);
-        place.parent = enter(unpacker, parent, true);
-        if (starts_with(place.name, WHITEOUT))
+        bool hides = starts_with(place.name, WHITEOUT);
+        bool only_hides = hides || is_overlay_whiteout(entry);
+        place.parent = enter(unpacker, parent, only_hides ? HIDE : MAKE);
+        if (hides)
             apply_whiteout(unpacker, &place);
-        else
+        else if (place.parent != NULL)
             apply_to(unpacker, &place);
     } else {
         skip(unpacker, entry->stored);

@@ -2,8 +2,12 @@
  *
  * Packets, by their first byte:
  *   E <failure> <errno> <offset> <entry>     refused; nothing follows
+ *   A <as E>                                 refused, unless the layers below change what it means
  *   D <path>                                 an implied directory: owner and mode are not known
- * here H <link>\0<target>                       a hard link to a name that is not in this archive
+ *                                            here
+ *   V <path>                                 the same, with nothing of this layer in it
+ *   P <path>                                 it was one when something was put into it
+ *   H <link>\0<target>                       a hard link to a name that is not in this archive
  *   O with a descriptor                      an opaque directory (the mark needs CAP_SYS_ADMIN)
  *   F <entries> <bytes> <root explicit> <root opaque> <xattrs skipped> <ended> <ignored>
  */
@@ -55,28 +59,12 @@ static void send_directory(struct unpacker *unpacker, struct directory *director
     close(fd);
 }
 
-/* Write the path of a directory in front of `end`, and return where it begins. */
-static char *path_before(struct unpacker *unpacker, struct directory *directory, char *begin,
-                         char *end)
-{
-    char *at = end;
-    for (; directory->parent != NULL; directory = directory->parent) {
-        if ((size_t)(at - begin) < directory->length + 1)
-            fail(unpacker, FAIL_LONG_NAME, 0);
-        if (at != end)
-            *--at = '/';
-        at -= directory->length;
-        memcpy(at, directory->name, directory->length);
-    }
-    return at;
-}
-
-static void report_implied(struct unpacker *unpacker, struct directory *directory)
+static void report_path(struct unpacker *unpacker, struct directory *directory, char kind)
 {
     static char packet[PATH_LIMIT + 1];
     char *end = packet + sizeof packet;
-    char *at = path_before(unpacker, directory, packet + 1, end);
-    *--at = 'D';
+    char *at = directory_path(unpacker, directory, packet + 1, end);
+    *--at = kind;
     send_packet(at, (size_t)(end - at));
 }
 
@@ -92,7 +80,7 @@ static void report_link(struct unpacker *unpacker, struct pending_link *link)
     memcpy(at, link->name, name);
     if (link->parent->parent != NULL)
         *--at = '/';
-    at = path_before(unpacker, link->parent, packet + 1, at);
+    at = directory_path(unpacker, link->parent, packet + 1, at);
     *--at = 'H';
     send_packet(at, (size_t)(end - at));
 }
@@ -100,10 +88,7 @@ static void report_link(struct unpacker *unpacker, struct pending_link *link)
 /* Hidden from the layers below by an opaque directory above it? */
 static bool is_covered(const struct directory *directory)
 {
-    for (directory = directory->parent; directory != NULL; directory = directory->parent)
-        if (directory->flags & OPAQUE)
-            return true;
-    return false;
+    return directory->parent != NULL && is_hidden(directory->parent);
 }
 
 /* Times last: everything that is made in a directory changes them. */
@@ -122,22 +107,36 @@ static void report_directory(struct unpacker *unpacker, struct directory *direct
     if (directory->parent != NULL && (directory->flags & OPAQUE))
         send_directory(unpacker, directory);
     if ((directory->flags & IMPLIED) && !is_covered(directory))
-        report_implied(unpacker, directory);
+        report_path(unpacker, directory, directory->flags & OWN ? 'D' : 'V');
+    else if (directory->flags & PASSED)
+        report_path(unpacker, directory, 'P');
+}
+
+/* What came only to be hidden, or to be looked through, goes with what is below it. */
+static void drop_directories(struct unpacker *unpacker)
+{
+    for (struct directory *one = unpacker->root; one != NULL; one = one->after) {
+        if (one->parent != NULL && (one->parent->flags & GONE))
+            one->flags |= GONE;
+        if (!(one->flags & (GONE | OWN)) && is_covered(one))
+            clear_name(unpacker, one->parent, (struct text){one->name, one->length});
+    }
 }
 
 void finish(struct unpacker *unpacker)
 {
     char packet[256];
     unpacker->entry.name = (struct text){0};
+    drop_directories(unpacker);
+    drop_hidden(unpacker);
     for (struct directory *one = unpacker->root; one != NULL; one = one->after) {
-        if (one->parent != NULL && (one->parent->flags & GONE))
-            one->flags |= GONE;
         if (!(one->flags & GONE))
             report_directory(unpacker, one);
+        else if (one->flags & PASSED)
+            report_path(unpacker, one, 'P');
     }
     for (struct pending_link *link = unpacker->links; link != NULL; link = link->next)
-        if (!(link->parent->flags & GONE))
-            report_link(unpacker, link);
+        report_link(unpacker, link);
     int size = snprintf(packet, sizeof packet, "F%llu %llu %d %d %llu %d %llu",
                         (unsigned long long)unpacker->entry_count,
                         (unsigned long long)unpacker->content_bytes, unpacker->root_explicit,

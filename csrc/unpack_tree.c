@@ -24,7 +24,7 @@ static void check(struct unpacker *unpacker, int result)
         fail(unpacker, FAIL_SYSTEM, errno);
 }
 
-static size_t hash(const struct directory *parent, struct text name)
+size_t hash_name(const struct directory *parent, struct text name)
 {
     uint64_t value = 14695981039346656037u ^ ((uintptr_t)parent >> 4);
     for (size_t i = 0; i < name.length; i++)
@@ -43,7 +43,7 @@ static void grow(struct unpacker *unpacker)
     for (struct directory *one = unpacker->root; one != NULL; one = one->after) {
         if (one->flags & GONE)
             continue;
-        size_t bucket = hash(one->parent, (struct text){one->name, one->length}) & (count - 1);
+        size_t bucket = hash_name(one->parent, (struct text){one->name, one->length}) & (count - 1);
         one->next = buckets[bucket];
         buckets[bucket] = one;
     }
@@ -55,7 +55,7 @@ static void grow(struct unpacker *unpacker)
 struct directory *find_directory(struct unpacker *unpacker, struct directory *parent,
                                  struct text name)
 {
-    size_t bucket = hash(parent, name) & (unpacker->bucket_count - 1);
+    size_t bucket = hash_name(parent, name) & (unpacker->bucket_count - 1);
     struct directory *one = unpacker->buckets[bucket];
     while (one != NULL && (one->parent != parent || one->length != name.length ||
                            memcmp(one->name, name.bytes, name.length) != 0))
@@ -73,7 +73,7 @@ struct directory *add_directory(struct unpacker *unpacker, struct directory *par
     if (unpacker->directory_count >= unpacker->bucket_count)
         grow(unpacker);
     struct directory *one = keep(unpacker, sizeof *one);
-    size_t bucket = hash(parent, name) & (unpacker->bucket_count - 1);
+    size_t bucket = hash_name(parent, name) & (unpacker->bucket_count - 1);
     *one = (struct directory){
         .parent = parent,
         .next = unpacker->buckets[bucket],
@@ -132,6 +132,22 @@ int directory_fd(struct unpacker *unpacker, struct directory *directory)
     return fd;
 }
 
+/* Write the path of a directory in front of `end`, and return where it begins. */
+char *directory_path(struct unpacker *unpacker, const struct directory *directory, char *begin,
+                     char *end)
+{
+    char *at = end;
+    for (; directory->parent != NULL; directory = directory->parent) {
+        if ((size_t)(at - begin) < directory->length + 1)
+            fail(unpacker, FAIL_LONG_NAME, 0);
+        if (at != end)
+            *--at = '/';
+        at -= directory->length;
+        memcpy(at, directory->name, directory->length);
+    }
+    return at;
+}
+
 bool is_whiteout(struct unpacker *unpacker, struct directory *parent, struct text name)
 {
     struct stat status;
@@ -144,7 +160,7 @@ bool is_whiteout(struct unpacker *unpacker, struct directory *parent, struct tex
 static void forget(struct unpacker *unpacker, struct directory *directory)
 {
     struct text name = {directory->name, directory->length};
-    size_t bucket = hash(directory->parent, name) & (unpacker->bucket_count - 1);
+    size_t bucket = hash_name(directory->parent, name) & (unpacker->bucket_count - 1);
     struct directory **link = &unpacker->buckets[bucket];
     while (*link != directory)
         link = &(*link)->next;
@@ -171,7 +187,7 @@ void clear_name(struct unpacker *unpacker, struct directory *parent, struct text
 static struct directory *make_implied(struct unpacker *unpacker, struct directory *parent,
                                       struct text name)
 {
-    unsigned flags = IMPLIED;
+    unsigned flags = IMPLIED | (is_hidden(parent) ? 0 : PASSED);
     int fd = directory_fd(unpacker, parent);
     int result = mkdirat(fd, name.bytes, 0755);
     if (result < 0 && errno == EEXIST) {
@@ -184,6 +200,7 @@ static struct directory *make_implied(struct unpacker *unpacker, struct director
     }
     check(unpacker, result);
     struct directory *made = add_directory(unpacker, parent, name, flags);
+    unpacker->passed |= (flags & PASSED) != 0;
     if (parent->gid != 0)
         check(unpacker,
               fchownat(directory_fd(unpacker, parent), made->name, 0, 0, AT_SYMLINK_NOFOLLOW));
@@ -195,11 +212,33 @@ static struct directory *make_implied(struct unpacker *unpacker, struct director
 
 struct walk {
     int links;
-    bool create;
+    enum purpose purpose;
 };
 
 static struct directory *walk(struct unpacker *unpacker, struct walk *how, struct directory *at,
                               struct text path);
+
+/* As readlinkat(2), of the layer, or of those below where it has nothing. */
+static ssize_t read_link(struct unpacker *unpacker, struct directory *at, struct text name,
+                         char *target, size_t size)
+{
+    ssize_t length = readlinkat(directory_fd(unpacker, at), name.bytes, target, size);
+    if (length < 0 && errno != ENOENT && errno != EINVAL)
+        fail(unpacker, FAIL_SYSTEM, errno);
+    if (length < 0 && errno == ENOENT && unpacker->view_fd >= 0)
+        length = read_link_below(unpacker, at, name, target, size);
+    return length;
+}
+
+/* Can a whiteout there hide nothing, because nothing of the layers below is seen there? */
+static bool is_vain(struct unpacker *unpacker, struct directory *at, struct text name)
+{
+    struct stat status;
+    if (is_hidden(at) || (unpacker->view_fd >= 0 && !is_directory_below(unpacker, at, name)))
+        return true;
+    return fstatat(directory_fd(unpacker, at), name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_whiteout(unpacker, at, name);
+}
 
 /* One step.  NULL: there is no such directory, and none is to be made. */
 static struct directory *step(struct unpacker *unpacker, struct walk *how, struct directory *at,
@@ -209,12 +248,11 @@ static struct directory *step(struct unpacker *unpacker, struct walk *how, struc
     struct directory *child = find_directory(unpacker, at, name);
     if (child != NULL)
         return child;
-    int fd = directory_fd(unpacker, at);
-    ssize_t length = readlinkat(fd, name.bytes, target, sizeof target - 1);
-    if (length < 0 && errno != ENOENT && errno != EINVAL)
-        fail(unpacker, FAIL_SYSTEM, errno);
-    if (length < 0)
-        return how->create ? make_implied(unpacker, at, name) : NULL;
+    ssize_t length = read_link(unpacker, at, name, target, sizeof target - 1);
+    if (length < 0) {
+        bool none = how->purpose == LOOK || (how->purpose == HIDE && is_vain(unpacker, at, name));
+        return none ? NULL : make_implied(unpacker, at, name);
+    }
     if (++how->links > LINKS_LIMIT)
         fail(unpacker, FAIL_LINK_LOOP, ELOOP);
     target[length] = '\0';
@@ -246,10 +284,10 @@ static struct directory *walk(struct unpacker *unpacker, struct walk *how, struc
     return at;
 }
 
-/* Go to a directory by its name in the archive.  With `create`, missing ones are made, as implied
- * ones.  NULL: not there. */
-struct directory *enter(struct unpacker *unpacker, struct text path, bool create)
+/* Go to a directory by its name in the archive.  Missing ones are made, as implied ones, but to
+ * LOOK, or to HIDE what is hidden.  NULL: not there. */
+struct directory *enter(struct unpacker *unpacker, struct text path, enum purpose purpose)
 {
-    struct walk how = {.links = 0, .create = create};
+    struct walk how = {.links = 0, .purpose = purpose};
     return walk(unpacker, &how, unpacker->root, path);
 }

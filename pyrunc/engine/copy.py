@@ -359,6 +359,8 @@ def _unpack(fd: int, holder: str, lock_fd: int) -> Report:
             stream, Target(holder=holder, lock_fd=lock_fd), "standard input", limits=Limits()
         )
     assert applied.report is not None
+    if applied.report.doubt:
+        raise applied.report.doubt
     if applied.report.links:
         name = applied.report.links[0][0].decode("utf-8", "backslashreplace")
         raise PyruncError(

@@ -2,8 +2,9 @@
 
 A layer whose tar is self-contained is unpacked once, beside others, and stored by diff-id for all
 images.  One that leaves something to the layers below (storage/below) is finished after them,
-seen through them, and stored by chain-id.  Nothing but this file and storage/overlay knows that a
-layer is a directory: `layers/<name>/tree`, with `layer.json` beside it.
+seen through them (read once more where its order decides), and stored by chain-id.  Nothing but
+this file and storage/overlay knows that a layer is a directory: `layers/<name>/tree`, with
+`layer.json` beside it.
 
 Reading path 2/8 · before: engine/run.py · after: runtime/plan.py
 Source: image-spec layer.md; architecture, section 5.
@@ -229,7 +230,7 @@ class Incoming:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _read(self, source: Source, is_tree_wanted: bool) -> None:
+    def _read(self, source: Source, is_tree_wanted: bool, view_fd: int | None = None) -> None:
         holder = self._new_directory("layer") if is_tree_wanted else ""
         blob_path = (
             "" if self._known_blob(source) else f"{self._workspace.path}/{self._next('blob')}"
@@ -242,6 +243,7 @@ class Incoming:
                 holder=holder,
                 blob="" if is_adopted else blob_path,
                 lock_fd=self._workspace.lock_fd,
+                view_fd=-1 if view_fd is None else view_fd,
             ),
             f"layer {source.diff_id}",
             limits=self._limits,
@@ -292,27 +294,29 @@ class Incoming:
             self._read(self._sources[diff_id], True)
         applied, holder = self._applied.pop(diff_id)
         assert applied.report is not None
-        name = diff_name(diff_id)
-        if applied.report.needs_below():
-            name = chain_name(chain_id)
-            self._finish(holder, applied.report, lower, diff_id)
-        return self._stage(name, holder, applied)
-
-    def _finish(
-        self, holder: str, report: tar_apply.Report, lower: list[Stored], diff_id: str
-    ) -> None:
+        if not applied.report.needs_below():
+            return self._stage(diff_name(diff_id), holder, applied)
         trees = [self.tree(one.name) for one in effective(lower)]
-        view_fd = None
-        if trees:
-            if len(trees) == 1:
-                # Kernel: without an upper directory an overlay wants two lower ones.
-                trees.insert(0, self._new_directory("empty"))
-            view_fd = overlay.mount_overlay(trees, attributes=syscalls.MOUNT_ATTR_RDONLY)
+        view_fd = self._view(trees) if trees else None
         try:
-            below.finish_tree(f"{holder}/tree", view_fd, report, f"layer {diff_id}")
+            if below.is_order_decisive(view_fd, applied.report, f"layer {diff_id}"):
+                remove_tree(holder)
+                self._read(self._sources[diff_id], True, view_fd)
+                applied, holder = self._applied.pop(diff_id)
+            assert applied.report is not None
+            below.finish_tree(f"{holder}/tree", view_fd, applied.report, f"layer {diff_id}")
         finally:
             if view_fd is not None:
                 os.close(view_fd)
+        return self._stage(chain_name(chain_id), holder, applied)
+
+    def _view(self, trees: list[str]) -> int:
+        """Return a read-only overlay of some trees."""
+        if len(trees) == 1:
+            # Kernel: without an upper directory an overlay wants two lower ones.
+            trees = [self._new_directory("empty"), *trees]
+        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
+        return overlay.mount_overlay(trees, attributes=attributes)
 
     def tree(self, name: str) -> str:
         """Return where the tree of a layer lies now."""

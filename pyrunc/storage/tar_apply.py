@@ -58,7 +58,7 @@ _FAILURES = {
     12: "it is no proper whiteout",
     13: "its parent is no directory",
     14: "too many levels of symbolic links",
-    15: "its hard link's target is not in the layer",
+    15: "its hard link's target is not in the layer, nor below",
     16: "it is a hard link to itself",
     17: "it is a hard link to a directory",
     18: "its owner is impossible",
@@ -97,13 +97,16 @@ class Report(Record):
     is_root_explicit: bool
     is_root_opaque: bool
     implied: tuple[bytes, ...] = ()
+    vain: frozenset[bytes] = frozenset()  # those of them with nothing of the layer in them
+    passed: tuple[bytes, ...] = ()  # directories that were implied when something went into them
     links: tuple[tuple[bytes, bytes], ...] = ()
     xattrs_skipped: int = 0
     has_end: bool = True
+    doubt: Exception | None = None  # refused, unless the layers below change what entries mean
 
     def needs_below(self) -> bool:
         """Tell whether the tree is unfinished without the layers below."""
-        return bool(self.implied or self.links)
+        return bool(self.implied or self.passed or self.links or self.doubt)
 
 
 class Applied(Record):
@@ -122,6 +125,7 @@ class Target(Record):
     holder: str = ""  # a directory; gets tree/ and removed/
     blob: str = ""
     lock_fd: int = -1  # kept open by the unpacker
+    view_fd: int = -1  # the layers below, if what is read needs them
 
 
 def apply(
@@ -298,10 +302,14 @@ class _Child:
         with contextlib.suppress(PermissionError):  # pipes used up; a small one is only slower
             fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         fds = {0: read_fd, 3: theirs.fileno(), 4: holder_fd}
+        argv = [UNPACKER, *map(str, words)]
         if target.lock_fd >= 0:
             fds[5] = target.lock_fd
+        if target.view_fd >= 0:
+            fds[6] = target.view_fd
+            argv.append("below")
         try:
-            process = spawn.start([UNPACKER, *map(str, words)], fds, environment={})
+            process = spawn.start(argv, fds, environment={})
         except BaseException:
             os.close(write_fd)
             ours.close()
@@ -347,8 +355,7 @@ class _Child:
 
     def _read_report(self) -> Report | None:
         device = os.stat(self._holder).st_dev
-        implied: list[bytes] = []
-        links: list[tuple[bytes, bytes]] = []
+        listed: dict[bytes, list[bytes]] = {kind: [] for kind in (b"D", b"V", b"P", b"H")}
         size = 0
         while True:
             packet, fds, _, _ = socket.recv_fds(self._report, _PACKET_BYTES, 1)
@@ -366,30 +373,37 @@ class _Child:
                     entry="",
                     subject=self._subject,
                 )
-            if kind == b"D":
-                implied.append(body)
-            elif kind == b"H":
-                name, _, goal = body.partition(b"\0")
-                links.append((name, goal))
+            if kind in listed:
+                listed[kind].append(body)
+                if kind == b"V":
+                    listed[b"D"].append(body)  # in their order: parents first
             elif kind == b"F":
-                return _report(body, implied, links)
+                return _report(body, listed)
+            elif kind == b"A":
+                return _report(b"0 0 0 0 0 0 0", listed, _failure(body, self._subject))
             elif kind == b"E":
                 raise _failure(body, self._subject)
             elif not packet:
                 return None
 
 
-def _report(body: bytes, implied: list[bytes], links: list[tuple[bytes, bytes]]) -> Report:
+def _report(
+    body: bytes, listed: dict[bytes, list[bytes]], doubt: Exception | None = None
+) -> Report:
     entries, content, root, opaque, xattrs, ended, _ = (int(word) for word in body.split())
+    links = (body.partition(b"\0") for body in listed[b"H"])
     return Report(
         entries=entries,
         content_bytes=content,
         is_root_explicit=bool(root),
         is_root_opaque=bool(opaque),
-        implied=tuple(implied),
-        links=tuple(links),
+        implied=tuple(listed[b"D"]),
+        vain=frozenset(listed[b"V"]),
+        passed=tuple(listed[b"P"]),
+        links=tuple((name, goal) for name, _, goal in links),
         xattrs_skipped=xattrs,
         has_end=bool(ended),
+        doubt=doubt,
     )
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pyrunc.errors import KernelError, PyruncError
 from pyrunc.storage.atomic import remove_tree
-from pyrunc.storage.below import finish_tree
+from pyrunc.storage.below import finish_tree, is_order_decisive
 from pyrunc.storage.tar_apply import Limits, Target, apply
 from tests.fuzz.test_fuzz_image import SAMPLE, SLOW
 from tests.harness.raw_tar import END, base256, gnu_long, pax
@@ -88,6 +88,16 @@ def _repair(raw: bytearray) -> None:
             raw[at + 148 : at + 156] = b"%06o\0 " % sum(raw[at : at + 512])
 
 
+def _below(place: Path) -> int:
+    """Return a directory of what layers below may have, under names that the samples use."""
+    (place / "d/e").mkdir(parents=True)
+    (place / "d/f").write_text("below")
+    (place / "f").write_text("below")
+    for name, goal in {"l": "d", "usr": "/d", "lib": "../..", "tmp": "tmp", "h": "f"}.items():
+        (place / name).symlink_to(goal)
+    return os.open(place, os.O_PATH | os.O_DIRECTORY)
+
+
 @SLOW
 @given(st.integers(0, 2**32))
 def test_unpacker_reports_whatever_it_reads(seed: int) -> None:
@@ -98,14 +108,19 @@ def test_unpacker_reports_whatever_it_reads(seed: int) -> None:
         before = snapshot(canary)
         holder = Path(name, "holder")
         holder.mkdir()
+        view_fd = _below(Path(name, "below")) if seed % 2 else None
+        target = Target(holder=str(holder), view_fd=-1 if view_fd is None else view_fd)
         try:
-            report = apply(io.BytesIO(raw), Target(holder=str(holder)), "layer", limits=LIMITS)
-            assert report.report is not None
-            finish_tree(f"{holder}/tree", None, report.report, "layer")
+            report = apply(io.BytesIO(raw), target, "layer", limits=LIMITS).report
+            assert report is not None
+            if not is_order_decisive(view_fd, report, "layer"):
+                finish_tree(f"{holder}/tree", view_fd, report, "layer")
         except PyruncError as error:
             is_crash = isinstance(error, KernelError) and error.errno == errno.ECHILD
             assert not is_crash, [one.read_text() for one in holder.glob("asan*")]
             assert len(str(error)) < 2000
         finally:
             remove_tree(str(holder))
+            if view_fd is not None:
+                os.close(view_fd)
         assert snapshot(canary) == before

@@ -1,7 +1,7 @@
 """python -m tests.stress [SCENARIO …] [--count N] [--seed N]: the scenarios with their full counts.
 
 As root.  Prints a line for each, and its problems; exits with 1 if there are any.  Count and seed
-are for kill-image-commands: 200 steps, two at a time, each time others.
+are for kill-image-commands (200 steps, two at a time, each time others) and layer-stacks (200).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCENARIOS: dict[str, Callable[[Engine], list[str]]] = {
     "memory": floods.memory,
 }
 # Those that bring their own engine.
-APART = ("kill-image-commands", "hostile-layers")
+APART = ("kill-image-commands", "hostile-layers", "layer-stacks")
 _NUMBER = 4008
 
 
@@ -45,6 +45,9 @@ def main() -> int:
     apart: dict[str, Callable[[], list[str]]] = {
         "kill-image-commands": lambda: images.kill_image_commands(arguments.count, arguments.seed),
         "hostile-layers": hostile.layers_by_commands,
+        "layer-stacks": lambda: hostile.layer_stack_problems(
+            range(arguments.seed, arguments.seed + arguments.count)
+        ),
     }
     chosen = arguments.what or [*SCENARIOS, *APART]
     engine = Engine(Path(tempfile.mkdtemp(prefix="pyrunc-stress-", dir="/var/tmp")), _NUMBER)

@@ -7,13 +7,15 @@ layers that are only large.
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pyrunc.paths import Paths
 from pyrunc.storage.atomic import remove_tree
+from tests.fuzz import stacks
 from tests.harness import raw_tar
 from tests.harness.engine import Completed, Engine
 from tests.harness.raw_tar import END, directory, file, pax, symlink
@@ -23,6 +25,7 @@ from tests.harness.store import Rootfs, snapshot
 from tests.security.attacks import TABLE, Attack, aimed
 
 _NUMBER = 4093
+_SHOWN = 5
 _PATIENCE_SECONDS = 60
 _MANY = 30_000
 _LARGE = {
@@ -37,6 +40,20 @@ _LARGE = {
     ],
     "names of 57 KB": [pax({"path": b"/".join([b"d" * 30] * 1900) + b"/f"}) + file("x")],
 }
+
+
+def layer_stack_problems(seeds: Iterable[int]) -> list[str]:
+    """Return where the program and the plain model differ, for random stacks of layers."""
+    problems: list[str] = []
+    for seed in seeds:
+        chance = random.Random(seed)
+        layers = stacks.stack(chance)
+        raw = [stacks.written(entries, chance) for entries in layers]
+        with tempfile.TemporaryDirectory(prefix="pyrunc-stack-", dir="/var/tmp") as place:
+            ours = stacks.by_pyrunc(raw, Path(place))
+        found = stacks.differences(ours, stacks.by_model(layers))
+        problems += [f"seed {seed}: {one}" for one in found[:_SHOWN]]
+    return problems
 
 
 def layers_by_commands() -> list[str]:
