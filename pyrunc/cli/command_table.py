@@ -97,7 +97,8 @@ ROOT: dict[str, Entry] = {
     **{name: CONTAINER[name] for name in ("top", "stats", "port", "update")},
     "inspect": ("commands_container", "INSPECT", "Show all about containers and images, as JSON"),
     "images": IMAGE["ls"],
-    **{name: IMAGE[name] for name in ("load", "history", "tag", "untag", "pull", "push")},
+    **{name: IMAGE[name] for name in ("load", "save", "import", "history", "tag", "untag")},
+    **{name: IMAGE[name] for name in ("pull", "push")},
     "rmi": IMAGE["rm"],
     "login": ("commands_login", "LOGIN", "Log in to a registry"),
     "logout": ("commands_login", "LOGOUT", "Log out from a registry"),
@@ -106,14 +107,12 @@ ROOT: dict[str, Entry] = {
     "info": SYSTEM["info"],
     "version": ("commands_system", "VERSION", "Show the versions of pyrunc and what it stands on"),
     "completion": ("commands_system", "COMPLETION", "Print a completion script for your shell"),
-    "artifact": ("commands_artifact", "ARTIFACT", "Files in registries that are no images"),
     "container": ("commands", "CONTAINER", "Manage containers"),
     "image": ("commands", "IMAGE", "Manage images"),
     "volume": ("commands", "VOLUME", "Manage volumes"),
     "system": ("commands", "SYSTEM", "Look after pyrunc itself"),
-    "save": IMAGE["save"],
-    "import": IMAGE["import"],
     "manifest": ("commands", "MANIFEST", "Manage lists of images for several platforms"),
+    "artifact": ("commands", "ARTIFACT", "Manage files in registries that are no images"),
 }
 CONTAINER_ALIASES = {"ps": "ls", "list": "ls", "remove": "rm", "umount": "unmount"}
 VOLUME_ALIASES = {"list": "ls", "remove": "rm"}
@@ -122,9 +121,7 @@ IMAGE_ALIASES = {"list": "ls", "remove": "rm", "umount": "unmount"}
 # docker's commands that a later version brings
 ROOT_LATER = (
     "build", "builder", "buildx", "checkpoint", "compose", "config", "context",
-    "network", "node", "plugin",
-    "secret", "service", "stack",
-    "swarm", "trust",
+    "network", "node", "plugin", "secret", "service", "stack", "swarm", "trust",
 )  # fmt: skip
 CONTAINER_LATER: tuple[str, ...] = ()
 IMAGE_LATER = ("build",)

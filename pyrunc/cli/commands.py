@@ -331,6 +331,9 @@ VOLUME = Group(
 MANIFEST = Group(
     "manifest", command_table.MANIFEST, (), about="Manage lists of images for several platforms."
 )
+ARTIFACT = Group(
+    "artifact", command_table.ARTIFACT, (), about="Manage files in registries that are no images."
+)
 SYSTEM = Group(
     "system", command_table.SYSTEM, command_table.SYSTEM_LATER, about="Look after pyrunc itself."
 )

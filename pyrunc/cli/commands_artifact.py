@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput
-from . import command_table, listing, output, units
-from .commands import UNLIMITED, Call, Command, Group
+from . import listing, output, units
+from .commands import UNLIMITED, Call, Command
 from .commands_registry import ACCESS_ROWS, make_access
 from .option_table import FLAG, LIST, VALUE
 
@@ -117,8 +117,4 @@ ARTIFACT_LS = Command(
     counts=(1, 1),
     about="List the signatures, bills of material and other artifacts that refer to an image.\n\n"
     "Placeholders: .Digest .Type .Size.",
-)
-
-ARTIFACT = Group(
-    "artifact", command_table.ARTIFACT, (), about="Files in registries that are no images."
 )

@@ -179,26 +179,18 @@ STOP_ALIASES = {"time": "timeout"}
 
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
-    "annotation": ("", LIST),
-    "blkio-weight-device": ("", LIST), "cgroupns": ("", VALUE),
-    "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE),
-    "device-cgroup-rule": ("", LIST), "device-read-bps": ("", LIST),
-    "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
-    "device-write-iops": ("", LIST), "expose": ("", LIST), "gpus": ("", VALUE),
-
-
-    "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
+    "annotation": ("", LIST), "blkio-weight-device": ("", LIST), "cgroupns": ("", VALUE),
+    "cpu-count": ("", VALUE), "cpu-percent": ("", VALUE), "device-cgroup-rule": ("", LIST),
+    "device-read-bps": ("", LIST), "device-read-iops": ("", LIST), "device-write-bps": ("", LIST),
+    "device-write-iops": ("", LIST), "disable-content-trust": ("", FLAG), "expose": ("", LIST),
+    "gpus": ("", VALUE), "io-maxbandwidth": ("", VALUE), "io-maxiops": ("", VALUE),
     "ip": ("", VALUE), "ip6": ("", VALUE), "ipc": ("", VALUE), "isolation": ("", VALUE),
-    "label-file": ("", LIST), "link": ("", LIST), "link-local-ip": ("", LIST),
-    "mac-address": ("", VALUE),
-    "memory-swappiness": ("", VALUE),
-    "net-alias": ("", LIST), "network-alias": ("", LIST),
-    "oom-kill-disable": ("", FLAG), "oom-score-adj": ("", VALUE), "pid": ("", VALUE),
-    "publish": ("p", LIST), "publish-all": ("P", FLAG),
-    "runtime": ("", VALUE),
-    "storage-opt": ("", LIST), "use-api-socket": ("", FLAG),
-    "userns": ("", VALUE), "uts": ("", VALUE),
-    "kernel-memory": ("", VALUE), "disable-content-trust": ("", FLAG),
+    "kernel-memory": ("", VALUE), "label-file": ("", LIST), "link": ("", LIST),
+    "link-local-ip": ("", LIST), "mac-address": ("", VALUE), "memory-swappiness": ("", VALUE),
+    "net-alias": ("", LIST), "network-alias": ("", LIST), "oom-kill-disable": ("", FLAG),
+    "oom-score-adj": ("", VALUE), "pid": ("", VALUE), "publish": ("p", LIST),
+    "publish-all": ("P", FLAG), "runtime": ("", VALUE), "storage-opt": ("", LIST),
+    "use-api-socket": ("", FLAG), "userns": ("", VALUE), "uts": ("", VALUE),
 }  # fmt: skip
 
 # Values of those flags that ask for what happens anyway.
