@@ -24,7 +24,7 @@ def text(call: Call, key: str) -> str:
     A file that cannot be read is no reason to fail: it is warned of, as docker does.
     """
     options = call.ctx.find_root().obj or {}
-    return _read(str(options.get("config") or ""), key)
+    return value(str(options.get("config") or ""), key)
 
 
 def detach_keys(directory: str) -> bytes:
@@ -36,10 +36,11 @@ def detach_keys(directory: str) -> bytes:
     """
     from ..engine.detach_keys import parse
 
-    return parse(_read(directory, "detachKeys"))
+    return parse(value(directory, "detachKeys"))
 
 
-def _read(directory: str, key: str) -> str:
+def value(directory: str, key: str) -> str:
+    """As `text`; `directory` is --config, "" if it was not given."""
     directory = directory or os.environ.get("DOCKER_CONFIG") or ""
     path = os.path.join(directory or os.path.expanduser("~/.docker"), "config.json")
     try:
@@ -50,5 +51,5 @@ def _read(directory: str, key: str) -> str:
     except (OSError, PyruncError) as error:
         output.warning(f"Error loading config file: {error}")
         return ""
-    value = found.get(key)
-    return value if isinstance(value, str) else ""
+    chosen = found.get(key)
+    return chosen if isinstance(chosen, str) else ""

@@ -13,7 +13,7 @@ CONTAINER: dict[str, Entry] = {
     "exec": ("commands_run", "EXEC", "Execute a command in a running container"),
     "ls": ("commands_ps", "PS", "List containers"),
     "inspect": ("commands_container", "CONTAINER_INSPECT", "Show all about containers, as JSON"),
-    "rm": ("commands_container", "RM", "Remove containers"),
+    "rm": ("commands_life", "RM", "Remove containers"),
     "logs": ("commands_life", "LOGS", "Print what a container has printed"),
     "attach": ("commands_life", "ATTACH", "Attach to a running container"),
     "start": ("commands_life", "START", "Start containers that do not run"),

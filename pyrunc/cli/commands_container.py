@@ -1,4 +1,4 @@
-"""The commands about containers: rm, inspect, mount, unmount, cleanup."""
+"""The commands about containers: inspect, mount, unmount, cleanup."""
 
 from __future__ import annotations
 
@@ -19,28 +19,6 @@ _HELP: Row = ("help", "", FLAG, "", "", "Show this help")
 _FORMAT: Row = ("format", "f", VALUE, "TEMPLATE", "", '"json", or a Go template')
 
 _SIZE: Row = ("size", "s", FLAG, "", "", "Sizes of containers, too")
-
-
-def rm(call: Call) -> int:
-    """Remove containers, going on after an error."""
-    from ..engine.rm import remove, remove_link
-
-    engine = call.engine()
-    force = call.is_on("force")
-    if call.is_on("link"):
-        return listing.failures(call.operands, lambda name: remove_link(engine, name))
-
-    def remove_one(name: str) -> None:
-        try:
-            remove(engine, name, force=force, volumes=call.is_on("volumes"))
-        except NotFound:
-            if not force:
-                raise
-            output.note(f"No such container: {name}")
-        else:
-            output.line(name)
-
-    return listing.failures(call.operands, remove_one)
 
 
 def inspect(call: Call) -> int:
@@ -140,21 +118,6 @@ def cleanup(call: Call) -> int:
     finish(call.engine(), call.operands[0])
     return 0
 
-
-RM = Command(
-    "rm",
-    rm,
-    rows=(
-        ("force", "f", FLAG, "", "", "Kill a running container first"),
-        ("link", "l", FLAG, "", "", "The link of that name, and no container"),
-        ("volumes", "v", FLAG, "", "", "Anonymous volumes of the container, too"),
-        _HELP,
-    ),
-    usage="CONTAINER [CONTAINER...]",
-    counts=(1, UNLIMITED),
-    about="Remove containers.",
-    complete=containers,
-)
 
 INSPECT = Command(
     "inspect",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput
-from . import commands_ps, image_table, listing, output, prune_words, units
+from . import commands_ps, image_table, listing, output, prune_words, ps_table, units
 from .commands import Call, Command
 from .commands_image_names import removed_images
 from .commands_volume import removed_volumes
@@ -85,7 +85,7 @@ def _print_verbose(found: DiskUse) -> None:
     listing.print_rows(rows, image_table.HEADERS, _IMAGE_COLUMNS, "")
     output.text("\nContainers space usage:\n\n")
     listed = [_container_row(one) for one in found.containers]
-    listing.print_rows(listed, commands_ps.HEADERS, _CONTAINER_COLUMNS, "")
+    listing.print_rows(listed, ps_table.HEADERS, _CONTAINER_COLUMNS, "")
     output.text("\nLocal Volumes space usage:\n\n")
     volumes = [[name, str(links), units.human_size(size)] for name, links, size in found.volumes]
     output.text(output.table(("VOLUME NAME", "LINKS", "SIZE"), volumes))

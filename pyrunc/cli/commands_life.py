@@ -8,17 +8,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ..engine.flag_grammar import one, signal_number
-from ..engine.go_values import integer
 from ..errors import InvalidInput, PyruncError
-from . import client_config, listing, option_table, output
+from . import life_command, listing, option_table, output
 from .commands import UNLIMITED, Call, Command
 from .completion import containers, paused_containers, running_containers, stopped_containers
 from .option_table import FLAG, VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..engine.log_entry import LogEntry
     from .option_table import Row
 
@@ -102,32 +98,20 @@ def wait(call: Call) -> int:
     return listing.failures(call.operands, wait_for)
 
 
-def kill(call: Call) -> int:
-    """Send a signal to containers."""
-    from ..engine.kill import kill as kill_one
-
-    engine = call.engine()
-    number = _signal(call) or 9
-
-    return _each(call, lambda name: kill_one(engine, name, number))
-
-
 def stop(call: Call) -> int:
     """Stop containers, all at the same time."""
-    from ..engine.stop import stop as stop_one
+    life_command.stop(call.engine(), call.flags)  # says what is wrong with the line
 
-    seconds, number = _seconds(call), _signal(call)
-
-    def act(name: str) -> PyruncError | None:
+    def try_one(name: str) -> PyruncError | None:
         try:
-            stop_one(call.engine(), name, seconds=seconds, signal=number)
+            life_command.stop(call.engine(), call.flags)(name)  # by a database of the thread's own
         except PyruncError as error:
             return error
         return None
 
     failed = 0
     with ThreadPoolExecutor(min(len(call.operands), _STOPS_AT_ONCE)) as pool:
-        for name, problem in zip(call.operands, pool.map(act, call.operands), strict=True):
+        for name, problem in zip(call.operands, pool.map(try_one, call.operands), strict=True):
             if problem is None:
                 output.line(name)
             else:
@@ -136,21 +120,10 @@ def stop(call: Call) -> int:
     return failed
 
 
-def start(call: Call) -> int:
-    """Start containers; with -a stay with the one."""
-    attaches = call.is_on("attach") or call.is_on("interactive")
-    if attaches and len(call.operands) > 1:
-        raise InvalidInput("you cannot start and attach multiple containers at once")
-    engine = call.engine()
-    if attaches:
-        from ..engine.start_again import start_attached
-        from ..engine.wait import Attachment
-
-        wanted = Attachment(interactive=call.is_on("interactive"), detach_keys=_keys(call))
-        return start_attached(engine, call.operands[0], wanted, tell=output.note)
-    from ..engine.start_again import start_container
-
-    return _each(call, lambda name: start_container(engine, name))
+def like_thin(call: Call) -> int:
+    """Do what the thin way in does with the line that it did not take."""
+    verb = str(call.ctx.command.name)
+    return life_command.prepare(verb, call.engine(), call.flags, call.operands)()
 
 
 def attach(call: Call) -> int:
@@ -160,7 +133,7 @@ def attach(call: Call) -> int:
 
     wanted = Attachment(
         interactive=not call.is_on("no-stdin"),
-        detach_keys=_keys(call),
+        detach_keys=life_command.detach_keys(call.engine(), call.flags),
         sig_proxy=bool(call.flags.get("sig-proxy", True)),
     )
     code = attach_container(call.engine(), call.operands[0], wanted, tell=output.note)
@@ -170,66 +143,12 @@ def attach(call: Call) -> int:
     return code
 
 
-def _keys(call: Call) -> bytes:
-    from ..engine import detach_keys
-
-    chosen = call.text("detach-keys") or client_config.text(call, "detachKeys")
-    return detach_keys.parse(chosen)
-
-
-def restart(call: Call) -> int:
-    """Stop containers and start them again."""
-    from ..engine.start_again import restart as restart_one
-
-    engine = call.engine()
-    seconds, number = _seconds(call), _signal(call)
-
-    return _each(call, lambda name: restart_one(engine, name, seconds=seconds, signal=number))
-
-
 def rename(call: Call) -> int:
     """Give a container another name."""
     from ..engine.rename import rename as rename_one
 
     rename_one(call.engine(), call.operands[0], call.operands[1])
     return 0
-
-
-def pause(call: Call) -> int:
-    """Freeze all processes of containers."""
-    from ..engine.pause import pause as pause_one
-
-    engine = call.engine()
-
-    return _each(call, lambda name: pause_one(engine, name))
-
-
-def unpause(call: Call) -> int:
-    """Let all processes of containers go on."""
-    from ..engine.pause import unpause as unpause_one
-
-    engine = call.engine()
-
-    return _each(call, lambda name: unpause_one(engine, name))
-
-
-def _each(call: Call, act: Callable[[str], object]) -> int:
-    """Act on each container, and print its name as typed; go on after errors."""
-
-    def act_and_say(name: str) -> None:
-        act(name)
-        output.line(name)
-
-    return listing.failures(call.operands, act_and_say)
-
-
-def _seconds(call: Call) -> int | None:
-    given = call.text("timeout")
-    return one("-t, --timeout", given, integer) if given else None
-
-
-def _signal(call: Call) -> int | None:
-    return signal_number(call.text("signal")) if call.text("signal") else None
 
 
 LOGS = Command(
@@ -265,8 +184,8 @@ WAIT = Command(
 
 KILL = Command(
     "kill",
-    kill,
-    rows=(("signal", "s", VALUE, "SIGNAL", "", "Name or number (default KILL)"), _HELP),
+    like_thin,
+    rows=option_table.KILL,
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Send a signal to the first process of running containers.",
@@ -286,18 +205,23 @@ STOP = Command(
 
 START = Command(
     "start",
-    start,
-    rows=(
-        ("attach", "a", FLAG, "", "", "Stay, with its output and signals, until it ends"),
-        ("interactive", "i", FLAG, "", "", "Give it your input, too"),
-        _KEYS,
-        _HELP,
-    ),
+    like_thin,
+    rows=option_table.START,
     later={"checkpoint": ("", VALUE), "checkpoint-dir": ("", VALUE)},
     usage=_MANY,
     counts=(1, UNLIMITED),
     about="Start containers that were created, or have ended.",
     complete=stopped_containers,
+)
+
+RM = Command(
+    "rm",
+    like_thin,
+    rows=option_table.REMOVE,
+    usage=_MANY,
+    counts=(1, UNLIMITED),
+    about="Remove containers.",
+    complete=containers,
 )
 
 ATTACH = Command(
@@ -319,7 +243,7 @@ ATTACH = Command(
 
 RESTART = Command(
     "restart",
-    restart,
+    like_thin,
     rows=option_table.STOP,
     aliases=option_table.STOP_ALIASES,
     usage=_MANY,
@@ -341,7 +265,7 @@ RENAME = Command(
 
 PAUSE = Command(
     "pause",
-    pause,
+    like_thin,
     rows=(_HELP,),
     usage=_MANY,
     counts=(1, UNLIMITED),
@@ -351,7 +275,7 @@ PAUSE = Command(
 
 UNPAUSE = Command(
     "unpause",
-    unpause,
+    like_thin,
     rows=(_HELP,),
     usage=_MANY,
     counts=(1, UNLIMITED),

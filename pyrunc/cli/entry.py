@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import InvalidInput, PyruncError, Unsupported
+from ..errors import InvalidInput, Unsupported
 from ..paths import DEFAULT_ROOT, DEFAULT_RUNROOT, Paths
 from . import option_table, output, thin_parser
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..engine.engine import Engine
+    from .option_table import Row
+
+    Prepare = Callable[[Engine, dict[str, object], list[str]], Callable[[], int] | None]
 
 DEFAULT_BRIDGE = "pyrunc0"
 _COMPLETE = "_PYRUNC_COMPLETE"
@@ -47,10 +50,10 @@ def dispatch(words: list[str]) -> int:
     name, engine_flags, flags, operands = thin
     try:
         engine = make_engine(engine_flags)
-        act = _PREPARE[name](engine, flags, operands)
+        act = _HOT[name][0](engine, flags, operands)
     except (InvalidInput, Unsupported):
-        return _cold(words)
-    return act()
+        act = None
+    return _cold(words) if act is None else act()
 
 
 def _prepare_run(
@@ -71,32 +74,24 @@ def _prepare_exec(
     return lambda: exec_command.execute(engine, options)
 
 
-def _prepare_stop(
+def _prepare_ps(
     engine: Engine, flags: dict[str, object], operands: list[str]
-) -> Callable[[], int]:
-    from . import stop_command
+) -> Callable[[], int] | None:
+    del operands
+    from . import ps_command
 
-    seconds, number = stop_command.parse(flags)
-    return lambda: stop_command.execute(engine, operands[0], seconds, number)
+    return ps_command.prepare(engine, flags)
 
 
-def _prepare_start(
-    engine: Engine, flags: dict[str, object], operands: list[str]
-) -> Callable[[], int]:
-    del flags  # none here: who attaches is in no hurry
+def _preparer(verb: str) -> Prepare:
+    """Return what prepares one of the commands that are much alike."""
 
-    def act() -> int:
-        from ..engine.start_again import start_container
+    def prepare(engine: Engine, flags: dict[str, object], operands: list[str]) -> Callable[[], int]:
+        from . import life_command
 
-        try:
-            start_container(engine, operands[0])
-        except PyruncError as error:
-            output.problem(error)
-            return 1  # not what `run` returns
-        output.line(operands[0])
-        return 0
+        return life_command.prepare(verb, engine, flags, operands)
 
-    return act
+    return prepare
 
 
 def _monitors_call(words: list[str]) -> Callable[[], int] | None:
@@ -146,25 +141,23 @@ def _start_again(engine: Engine, container_id: str, lock_fd: int) -> int:
     return 0
 
 
-_PREPARE = {
-    "run": _prepare_run,
-    "exec": _prepare_exec,
-    "start": _prepare_start,
-    "stop": _prepare_stop,
-}
 _MANY = 1 << 30
-# command -> its options, their other names, how many operands it wants at least and takes at most
-_HOT = {
-    "run": (option_table.RUN, option_table.RUN_ALIASES, 1, _MANY),
-    "exec": (option_table.EXEC, {}, 2, _MANY),
-    "start": ((), {}, 1, 1),
-    "stop": (
-        option_table.STOP,
-        option_table.STOP_ALIASES,
-        1,
-        1,
-    ),  # several: threads, in click's way
+# command -> who prepares it, its options, their other names, how many operands it wants at least
+# and takes at most
+_HOT: dict[str, tuple[Prepare, tuple[Row, ...], dict[str, str], int, int]] = {
+    "run": (_prepare_run, option_table.RUN, option_table.RUN_ALIASES, 1, _MANY),
+    "exec": (_prepare_exec, option_table.EXEC, {}, 2, _MANY),
+    "ps": (_prepare_ps, option_table.PS, {}, 0, 0),
+    # Several are stopped by threads, in click's way.
+    "stop": (_preparer("stop"), option_table.STOP, option_table.STOP_ALIASES, 1, 1),
+    "restart": (_preparer("restart"), option_table.STOP, option_table.STOP_ALIASES, 1, _MANY),
+    "start": (_preparer("start"), option_table.START, {}, 1, _MANY),
+    "kill": (_preparer("kill"), option_table.KILL, {}, 1, _MANY),
+    "rm": (_preparer("rm"), option_table.REMOVE, {}, 1, _MANY),
+    "pause": (_preparer("pause"), option_table.ONLY_HELP, {}, 1, _MANY),
+    "unpause": (_preparer("unpause"), option_table.ONLY_HELP, {}, 1, _MANY),
 }
+_OWN_OPTIONS_END_AT_OPERAND = ("run", "exec")  # what follows is the container's
 
 
 def read_hot(
@@ -179,15 +172,24 @@ def read_hot(
         del rest[0]
     if not rest or rest[0] not in _HOT or not set(engine_flags) <= _PLAIN_GLOBALS:
         return None
-    rows, aliases, least, most = _HOT[rest[0]]
+    _, rows, aliases, least, most = _HOT[rest[0]]
     inner = thin_parser.parse(option_table.index(rows, aliases), rest[1:])
     if inner is None:
         return None
     flags, operands = inner
-    # A typographic dash is not ASCII; click knows the hint.
-    if not least <= len(operands) <= most or "help" in flags or not operands[0].isascii():
+    if not least <= len(operands) <= most or "help" in flags or not _are_plain(rest[0], operands):
         return None
     return rest[0], engine_flags, flags, operands
+
+
+def _are_plain(name: str, operands: list[str]) -> bool:
+    """Tell whether no operand may be an option.
+
+    A typographic dash is not ASCII; click knows the hint.
+    """
+    if name in _OWN_OPTIONS_END_AT_OPERAND:
+        return operands[0].isascii()
+    return all(word.isascii() and word[:1] != "-" for word in operands)
 
 
 def make_engine(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Engine:

@@ -177,6 +177,39 @@ STOP: tuple[Row, ...] = (
 )
 STOP_ALIASES = {"time": "timeout"}
 
+START: tuple[Row, ...] = (
+    ("attach", "a", FLAG, "", "", "Stay, with its output and signals, until it ends"),
+    ("interactive", "i", FLAG, "", "", "Give it your input, too"),
+    ("detach-keys", "", VALUE, "KEYS", "", "To leave by (default ctrl-p,ctrl-q)"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
+KILL: tuple[Row, ...] = (
+    ("signal", "s", VALUE, "SIGNAL", "", "Name or number (default KILL)"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
+REMOVE: tuple[Row, ...] = (
+    ("force", "f", FLAG, "", "", "Kill a running container first"),
+    ("link", "l", FLAG, "", "", "The link of that name, and no container"),
+    ("volumes", "v", FLAG, "", "", "Anonymous volumes of the container, too"),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
+ONLY_HELP: tuple[Row, ...] = (("help", "", FLAG, "", "", "Show this help"),)
+
+PS: tuple[Row, ...] = (
+    ("all", "a", FLAG, "", "", "Those that ended, too"),
+    ("quiet", "q", FLAG, "", "", "IDs only"),
+    ("no-trunc", "", FLAG, "", "", "Whole IDs and commands"),
+    ("last", "n", VALUE, "NUMBER", "", "The last NUMBER created, whatever their state"),
+    ("latest", "l", FLAG, "", "", "The last one created, whatever its state"),
+    ("size", "s", FLAG, "", "", "Sizes, too"),
+    ("filter", "f", LIST, "KEY=VALUE", "", "id, name, label, exited, status, ancestor, …"),
+    ("format", "", VALUE, "FORMAT", "", '"table", "table TEMPLATE", "json" or a template'),
+    ("help", "", FLAG, "", "", "Show this help"),
+)
+
 # docker's flags that a later version brings: name -> (short, kind)
 RUN_LATER: dict[str, tuple[str, str]] = {
     "annotation": ("", LIST), "blkio-weight-device": ("", LIST), "cgroupns": ("", VALUE),

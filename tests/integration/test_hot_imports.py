@@ -83,6 +83,17 @@ def test_start_imports_only_the_pinned_list(loaded: Engine) -> None:
     loaded("rm", "-f", "box", check=True)
 
 
+def test_commands_about_lives_import_only_the_pinned_list(loaded: Engine) -> None:
+    loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
+    found = imported(loaded, "ps", "-a")
+    found |= imported(loaded, "pause", "box") | imported(loaded, "unpause", "box")
+    found |= imported(loaded, "restart", "-t", "0", "box") | imported(loaded, "kill", "box")
+    found |= imported(loaded, "rm", "-f", "box")
+
+    assert foreign(found) - ALLOWED == set()
+    assert loaded("ps", "-aq").stdout == ""
+
+
 def test_exec_imports_only_the_pinned_list(loaded: Engine) -> None:
     loaded("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100", check=True)
     words = ["exec", "-e", "A=b", "-u", "1:1", "-w", "/tmp", "box", "true"]

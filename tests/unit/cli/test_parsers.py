@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from typing import Any
 
 import click
 import pytest
 
-from pyrunc.cli import option_table, thin_parser
+from pyrunc.cli import command_table, entry, option_table, thin_parser
 from pyrunc.cli.flag_parser import FlagParser, UsageProblem
 
 RUN = option_table.index(option_table.RUN, option_table.RUN_ALIASES)
@@ -79,6 +80,36 @@ def test_both_parsers_read_a_thousand_lines_alike() -> None:
             understood += 1
             assert full(words) == thin, words
     assert understood > 1000
+
+
+LIFE = ("ps", "start", "stop", "restart", "kill", "rm", "pause", "unpause")
+
+
+@pytest.mark.parametrize("name", LIFE)
+def test_thin_way_reads_a_command_line_as_click_does(name: str) -> None:
+    command = getattr(*loaded_command(name))
+    source = random.Random(name)
+    options = [f"--{row[0]}" for row in command.rows] + [f"-{row[1]}" for row in command.rows]
+    understood = 0
+    for _ in range(600):
+        pool = [*options, "box", "other", "-1", "3", "--time=2", "-t5", "-aq", "-fv", "--", "–x"]
+        words = [source.choice(pool) for _ in range(source.randrange(4))]
+        words += ["box"] * source.choice([0, 1 if name != "ps" else 0])
+        if (found := entry.read_hot([name, *words])) is None:
+            continue
+        understood += 1
+        parser = FlagParser(command.table, click.Context(command), {})
+        parser.parse(words, interspersed=command.interspersed)
+        assert (found[2], found[3]) == (parser.flags, parser.rest), words
+        least, most = command.counts
+        assert least <= len(found[3]) and (most < 0 or len(found[3]) <= most)
+    assert understood > 30
+
+
+def loaded_command(name: str) -> tuple[Any, str]:
+    """Return where click's command is."""
+    module, attribute, _ = command_table.CONTAINER["ls" if name == "ps" else name]
+    return importlib.import_module(f"pyrunc.cli.{module}"), attribute
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.cli import commands_look, commands_ps
+from pyrunc.cli import commands_look, ps_table
 from pyrunc.engine.ps import ContainerSummary
 from pyrunc.engine.stats import Sample
 
@@ -38,7 +38,7 @@ def summary(**changes: Any) -> ContainerSummary:
     ],
 )
 def test_a_long_text_is_cut_by_columns(text: str, shown: str) -> None:
-    assert commands_ps.ellipsis(text, 20) == shown
+    assert ps_table.ellipsis(text, 20) == shown
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_long_text_is_cut_by_columns(text: str, shown: str) -> None:
     ],
 )
 def test_exposed_ports_are_joined_to_ranges(exposed: tuple[str, ...], shown: str) -> None:
-    assert commands_ps.ports_text(summary(exposed_ports=exposed)) == shown
+    assert ps_table.ports_text(summary(exposed_ports=exposed)) == shown
 
 
 def test_published_ports_come_first_and_only_while_it_runs() -> None:
@@ -63,8 +63,8 @@ def test_published_ports_come_first_and_only_while_it_runs() -> None:
     }  # fmt: skip
     found = summary(published_ports=ports, exposed_ports=("80/tcp", "90/tcp"))
 
-    assert commands_ps.ports_text(found) == "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 90/tcp"
-    assert commands_ps.ports_text(found.replace(state="exited")) == ""
+    assert ps_table.ports_text(found) == "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 90/tcp"
+    assert ps_table.ports_text(found.replace(state="exited")) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_published_ports_come_first_and_only_while_it_runs() -> None:
     ],
 )
 def test_status_is_worded_as_dockers(changes: dict[str, Any], shown: str) -> None:
-    assert commands_ps.status_text(summary(**changes)) == shown
+    assert ps_table.status_text(summary(**changes)) == shown
 
 
 def test_status_of_one_that_ended_tells_code_and_age() -> None:
     ended = summary(state="exited", exit_code=137, finished_ns=time.time_ns() - 5 * SECOND)
 
-    assert commands_ps.status_text(ended) == "Exited (137) 5 seconds ago"
+    assert ps_table.status_text(ended) == "Exited (137) 5 seconds ago"
 
 
 def test_percentages_and_units_of_stats() -> None:
