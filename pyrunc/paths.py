@@ -86,6 +86,14 @@ class Paths(Record):
         """Return the directory where `image mount` shows images."""
         return f"{self.runroot}/images"
 
+    def going_down(self) -> str:
+        """Return the file that holds the boot in which everything is stopped (engine/shutdown)."""
+        return f"{self.runroot}/going-down"
+
+    def begun(self) -> str:
+        """Return the file by which the unit's first start is told to start nothing."""
+        return f"{self.runroot}/begun"
+
     def networks(self) -> str:
         """Return the directory of what is set up in the kernel, one file a network."""
         return f"{self.runroot}/networks"

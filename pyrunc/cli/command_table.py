@@ -81,6 +81,7 @@ SYSTEM: dict[str, Entry] = {
     "info": ("commands_system", "INFO", "Show what this host offers and what is on it"),
     "check": ("commands_system", "CHECK", "Compare disk, database and kernel; --repair mends"),
     "boot": ("commands_boot", "BOOT", "Start what comes back with the machine; --install"),
+    "shutdown": ("commands_boot", "SHUTDOWN", "Stop what runs, as the machine goes down"),
     "events": ("commands_events", "EVENTS", "Show what happens, as it happens"),
     "df": ("commands_disk", "DF", "Show what takes how much disk"),
     "prune": ("commands_disk", "PRUNE", "Remove what nobody uses"),

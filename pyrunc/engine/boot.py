@@ -12,6 +12,7 @@ import select
 from ..kernel import spawn
 from ..monitor.restart_policy import comes_back_at_boot
 from ..storage import containers, restarts
+from . import restarting
 from .container_status import look
 from .own_command import own_command
 from .repair import repair
@@ -33,6 +34,9 @@ def boot(engine: Engine) -> Iterator[tuple[str, bool]]:
     What runs already, or waits for its policy, is left alone: idempotent.  Each start that fails
     says why on stderr.
     """
+    restarting.come_up(engine)
+    if _has_begun(engine):
+        return
     connection = engine.database()
     repair(engine, connection)
     waiting = [
@@ -51,6 +55,15 @@ def boot(engine: Engine) -> Iterator[tuple[str, bool]]:
             poll.unregister(fd)
             name, process = started.pop(fd)
             yield name, process.wait() == 0
+
+
+def _has_begun(engine: Engine) -> bool:
+    """Tell whether this is the start of a unit that was just installed, long after the boot."""
+    try:
+        os.unlink(engine.paths.begun())
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_due(engine: Engine, connection: Connection, row: ContainerRow) -> bool:

@@ -7,7 +7,7 @@ import os
 from ..errors import PyruncError, Unsupported
 from ..kernel import spawn
 from ..paths import DEFAULT_ROOT
-from ..storage.atomic import replace_file
+from ..storage.atomic import make_directory, replace_file
 from .own_command import own_command
 
 TYPE_CHECKING = False
@@ -33,7 +33,22 @@ def install(engine: Engine, tell: Callable[[str], object]) -> None:
     tell(f"wrote {path}")
     _run(systemctl, "daemon-reload")
     _run(systemctl, "enable", name)
-    tell(f"enabled {name}: containers come back at the next boot")
+    _begin(engine, systemctl, name)
+    tell(f"enabled {name}: containers are stopped at shutdown, and come back at the next boot")
+
+
+def _begin(engine: Engine, systemctl: str, name: str) -> None:
+    """Have systemd count the unit as started, so that there is something to stop at shutdown.
+
+    What comes back at a boot does not now: that was long ago.
+    """
+    make_directory(engine.paths.runroot)
+    replace_file(engine.paths.begun(), b"", durable=False)
+    try:
+        _run(systemctl, "start", name)
+    finally:
+        if os.path.lexists(engine.paths.begun()):  # it was started before
+            os.unlink(engine.paths.begun())
 
 
 def uninstall(engine: Engine, tell: Callable[[str], object]) -> None:
@@ -64,10 +79,12 @@ def unit_name(engine: Engine) -> str:
 def unit_text(engine: Engine) -> str:
     """Return the unit.
 
-    The starts leave monitors behind, in cgroups of their own: stopping the unit ends nothing.
+    The starts leave monitors behind, in cgroups of their own, which nothing but `system shutdown`
+    ends.  That has its own limits of time, and is run whether or not each start went well ("-").
     Source: systemd.service(5), systemd.unit(5).
     """
-    command = " ".join(_quoted(word) for word in own_command(engine, "system", "boot"))
+    boot = " ".join(_quoted(word) for word in own_command(engine, "system", "boot"))
+    shutdown = " ".join(_quoted(word) for word in own_command(engine, "system", "shutdown"))
     return f"""# Written by `pyrunc system boot --install`; `--uninstall` takes it away.
 [Unit]
 Description=Containers of pyrunc that come back by themselves
@@ -79,7 +96,9 @@ RequiresMountsFor={_quoted(engine.paths.root)}
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=infinity
-ExecStart={command}
+TimeoutStopSec=infinity
+ExecStart=-{boot}
+ExecStop=-{shutdown}
 
 [Install]
 WantedBy=multi-user.target

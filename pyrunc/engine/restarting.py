@@ -12,6 +12,7 @@ import time
 
 from ..errors import InvalidState, LockTimeout
 from ..storage import containers, restarts
+from ..storage.atomic import make_directory, replace_file
 from ..storage.database import Transaction
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ def go_on(engine: Engine, connection: Connection, row: ContainerRow, lock_fd: in
     The caller holds its lock, and the sleeper takes it over.  Idempotent for one life.
     """
     ended = containers.last_exit(engine.paths, row)
-    if ended is None:
+    if ended is None or is_going_down(engine):
         return False
     with Transaction(connection):
         known = restarts.find(connection, row.id)
@@ -53,12 +54,35 @@ def go_on(engine: Engine, connection: Connection, row: ContainerRow, lock_fd: in
     return True
 
 
+def go_down(engine: Engine) -> None:
+    """Have no policy start anything in this boot, until `come_up`."""
+    make_directory(engine.paths.runroot)
+    replace_file(engine.paths.going_down(), containers.boot_id().encode(), durable=False)
+
+
+def come_up(engine: Engine) -> None:
+    """Have policies hold again."""
+    try:
+        os.unlink(engine.paths.going_down())
+    except FileNotFoundError:
+        return
+
+
+def is_going_down(engine: Engine) -> bool:
+    """Tell whether everything is being stopped, or was, in this boot."""
+    try:
+        with open(engine.paths.going_down(), "rb") as file:
+            return file.read(64).decode() == containers.boot_id()
+    except FileNotFoundError:
+        return False
+
+
 def is_coming_back(
     engine: Engine, connection: Connection, row: ContainerRow, ended: ExitRecord
 ) -> bool:
     """Tell whether the policy will start the container that has ended so."""
     known = restarts.find(connection, row.id)
-    if known is None or known.is_stopped:
+    if known is None or known.is_stopped or is_going_down(engine):
         return False
     return _decide(known, ended).due_ns is not None and containers.exists(connection, row.id)
 
@@ -105,6 +129,11 @@ def stop_coming_back(engine: Engine, connection: Connection, row: ContainerRow) 
     True if it waited, and does not run now.  Raises: LockTimeout.
     """
     restarts.mark_stopped(connection, row.id)
+    return end_wait(engine, row)
+
+
+def end_wait(engine: Engine, row: ContainerRow) -> bool:
+    """End a container's wait for its next start.  Returns and raises as `stop_coming_back`."""
     if containers.status(engine.paths, row) != containers.RESTARTING:
         return False
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -137,7 +166,7 @@ def start_if_wanted(
     connection = engine.database()
     row = containers.find(connection, container_id)
     known = restarts.find(connection, row.id)
-    if known is None or known.is_stopped or known.due_ns is None:
+    if known is None or known.is_stopped or known.due_ns is None or is_going_down(engine):
         containers.remove_run_dir(engine.paths, row.id)
         return
     try:

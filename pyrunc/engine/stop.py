@@ -39,7 +39,17 @@ def stop(
         journal.note(connection, row, "stop")
     if running_state(engine, row) is None:
         return
-    patience = _patience(row) if seconds is None else seconds
+    end(engine, connection, row, own_patience(row) if seconds is None else seconds, signal)
+
+
+def end(
+    engine: Engine,
+    connection: Connection,
+    row: ContainerRow,
+    patience: int,
+    signal: int | None = None,
+) -> None:
+    """End a container as `stop` does; whether it comes back is no matter here."""
     number = signal or stop_signal(row)
     if patience != 0:
         signal_container(engine, connection, row, number)
@@ -58,7 +68,7 @@ def stop(
         )
 
 
-def _patience(row: ContainerRow) -> int:
+def own_patience(row: ContainerRow) -> int:
     """Return the container's own --stop-timeout, or the default."""
     own = row.document.get("options", {}).get("stop_timeout")
     return DEFAULT_SECONDS if own is None else int(own)

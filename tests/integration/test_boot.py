@@ -9,11 +9,13 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
 from pyrunc.engine import boot_unit
 from pyrunc.engine.engine import Engine as OwnEngine
+from pyrunc.kernel.cgroup_layout import read_layout
 from pyrunc.paths import Paths
 from tests.harness import systemd_host
 from tests.harness.engine import Engine, command
@@ -56,6 +58,46 @@ def test_policies_decide_who_comes_back(loaded: Engine) -> None:
     assert sorted(done.stdout.split()) == back
     assert names(loaded) == back
     assert loaded("system", "boot", check=True).stdout == ""
+
+
+ENDS_WELL = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+
+
+def test_a_shutdown_is_not_the_users_stop(loaded: Engine) -> None:
+    def box(name: str, *words: str) -> None:
+        loaded(*DETACHED, "--name", name, *words, check=True)
+
+    box("well", "--restart", "unless-stopped", "busybox", "sh", "-c", ENDS_WELL)
+    box("always", "--restart", "always", "--stop-timeout", "0", "busybox", "sleep", "1000")
+    fails = "trap 'exit 9' USR1; while :; do sleep 0.05; done"
+    on_failure = ("--restart", "on-failure", "--stop-timeout", "0")
+    box("failed", *on_failure, "busybox", "sh", "-c", f"echo up; {fails}")
+    box("plain", "--stop-signal", "KILL", "busybox", "sleep", "1000")
+    box("waits", "--restart", "always", "busybox", "false")
+    box("gone", "--rm", "--stop-signal", "KILL", "busybox", "sleep", "1000")
+    box("stopped", "--restart", "unless-stopped", "busybox", "true")
+    loaded("stop", "stopped", check=True)
+    done = loaded("system", "shutdown", check=True)
+
+    stopped = set(done.stdout.split()) - {"waits"}  # between two lives, nothing is to be stopped
+    assert stopped == {"always", "failed", "gone", "plain", "well"}
+    assert names(loaded) == []
+    left = (loaded.runroot / "containers").iterdir()
+    assert [path.name for path in left if path.name[0] != "."] == []
+    codes = dict(loaded("inspect", "-f", "{{.Name}} {{.State.ExitCode}}", name).stdout.split()
+                 for name in ("well", "always", "plain"))  # fmt: skip
+    assert codes == {"/well": "0", "/always": "137", "/plain": "137"}
+    assert loaded("system", "shutdown", check=True).stdout == ""
+    loaded("start", "failed", check=True)
+    assert names(loaded) == ["failed"]
+    while loaded("logs", "failed").stdout != "up\nup\n":
+        time.sleep(0.02)
+    loaded("kill", "-s", "USR1", "failed", check=True)  # which is not how it is stopped
+    assert loaded("wait", "failed").stdout == "9\n"
+    assert names(loaded) == []
+
+    back = loaded("system", "boot", check=True).stdout.split()
+    assert sorted(back) == ["always", "failed", "waits", "well"]
 
 
 def test_one_that_can_not_start_is_no_other_ones_business(loaded: Engine) -> None:
@@ -106,8 +148,42 @@ def test_systemd_runs_it_at_every_boot() -> None:
         assert host.unit(unit)["LoadState"] == "loaded"
         host(*words, "--install", check=True)
         assert host.systemctl("cat", unit).count("ExecStart=") == 1
+        assert host.systemctl("is-active", unit) == "active\n"
 
         removed = host(*words, "--uninstall", check=True).stdout
         assert f"removed /etc/systemd/system/{unit}" in removed
         assert "is not there" in host(*words, "--uninstall", check=True).stdout
         assert host.unit(unit)["LoadState"] == "not-found"
+
+
+@pytest.mark.host("cgroup v2")
+def test_systemd_has_containers_stopped_at_shutdown(busybox_archive: Path) -> None:
+    with contextmanager(systemd_host.running)("v2") as host:
+        archive = host.directory / "busybox.tar"
+        archive.write_bytes(busybox_archive.read_bytes())
+
+        def pyrunc(*words: str | Path) -> str:
+            places = ("--root", f"{host.directory}/root", "--runroot", "/run/pyrunc")
+            return host(command(), *places, *words, check=True).stdout
+
+        pyrunc("load", "-q", "-i", archive)
+        limits = () if "pids" in read_layout().unified_controllers else ("--pids-limit", "-1")
+        box = ("run", "-d", "--network", "none", *limits, "--restart", "unless-stopped", "--name")
+        pyrunc(*box, "down", "busybox", "true")
+        pyrunc("stop", "down")
+        installed = pyrunc("system", "boot", "--install")
+        assert pyrunc("ps", "-q") == ""  # it is no boot
+        pyrunc(*box, "up", "busybox", "sh", "-c", ENDS_WELL)
+        # What every target does that ends with the machine.
+        host.systemctl("start", "--job-mode=replace-irreversibly", "shutdown.target")
+        unit = installed.split()[1].rpartition("/")[2]
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while host.systemctl("is-active", unit) != "inactive\n":
+            assert time.monotonic() < deadline, host.systemctl("status", unit)
+            time.sleep(0.05)
+
+        assert (
+            pyrunc("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "up") == "exited 0\n"
+        )
+        assert pyrunc("system", "boot") == "up\n"
+        pyrunc("rm", "-f", "up", "down")
