@@ -17,7 +17,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 
-from ..errors import IntegrityError
+from ..errors import IntegrityError, InvalidInput
 from ..kernel import syscalls
 from ..oci import document
 from ..oci.chain_id import chain_ids
@@ -400,7 +400,7 @@ def effective(stack: Sequence[Stored]) -> list[Stored]:
 
 
 def read_stored(paths: Paths, name: str) -> Stored | None:
-    """Return what layer.json says, None if the layer is not there."""
+    """Return what layer.json says, None if the layer is not there, or the file is broken."""
     path = f"{paths.layers()}/{name}/layer.json"
     try:
         with open(path, "rb") as file:
@@ -409,7 +409,7 @@ def read_stored(paths: Paths, name: str) -> Stored | None:
             type(one) for one in (found.name, found.diff_id, found.content_bytes, found.entries)
         ]
         return found if kinds == [str, str, int, int] else None
-    except (FileNotFoundError, NotADirectoryError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, TypeError, InvalidInput):
         return None
 
 

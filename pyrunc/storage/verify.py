@@ -6,7 +6,7 @@ Reads every byte of every blob; for `system check`.
 
 from __future__ import annotations
 
-from ..errors import LockTimeout, PyruncError
+from ..errors import LockTimeout, NotFound, PyruncError
 from . import content, images
 from .atomic import remove_tree
 from .collect import collect, garbage
@@ -37,7 +37,11 @@ def verify(paths: Paths, *, mend: bool = False) -> list[Damage]:
     blobs = _blobs(paths, mend)
     if index and not mend:
         return index + blobs  # nobody knows what the rest belongs to
-    return index + _images(paths) + blobs + _garbage(paths, mend) + verify_layers(paths, mend=mend)
+    found = index + _images(paths) + blobs + _garbage(paths, mend)
+    try:
+        return found + verify_layers(paths, mend=mend)
+    except NotFound:
+        return found  # `_images` has said which image has no prepared form
 
 
 def _images(paths: Paths) -> list[Damage]:

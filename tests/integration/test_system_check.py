@@ -66,6 +66,33 @@ def test_an_index_that_cannot_be_read_is_written_anew(loaded: Engine, broken: st
     loaded("rm", container, check=True)
 
 
+def test_a_broken_record_of_a_layer_is_named_and_written_anew(loaded: Engine) -> None:
+    (record,) = (loaded.root / "layers").glob("*/layer.json")
+    record.write_text("")
+    looked = loaded("system", "check")
+    mended = loaded("system", "check", "--repair")
+
+    assert (looked.returncode, mended.returncode) == (1, 0)
+    assert f"layer {record.parent.name} is missing or half there\n" in looked.stdout
+    assert f"layer {record.parent.name}: it is missing (unpacked again)\n" in mended.stdout
+    assert loaded("system", "check", check=True).stdout == ""
+
+
+def test_a_broken_prepared_form_is_a_finding_among_others(
+    loaded: Engine, busybox_archive: Path
+) -> None:
+    (prepared,) = (loaded.root / "images").iterdir()
+    prepared.write_text("{")
+    (loaded.root / "oci/blobs/sha256" / ("0" * 64)).write_text("not that")
+    looked = loaded("system", "check")
+    loaded("load", "-q", "-i", busybox_archive, check=True)
+
+    assert (looked.returncode, looked.stderr) == (1, "")
+    assert f"its prepared form {prepared} is missing or broken\n" in looked.stdout
+    assert "blob sha256:000" in looked.stdout
+    loaded("run", "--rm", "--network", "none", "busybox", "true", check=True)
+
+
 def test_a_missing_blob_is_named_with_its_image(loaded: Engine) -> None:
     blobs(loaded)[-1].unlink()
     result = loaded("system", "check")
