@@ -79,7 +79,7 @@ def differences(old_fd: int, new_fd: int, limit: int = 20) -> list[str]:
             found.append(f"{name} is not in the tar")
         else:
             found += [f"{name}: {what}" for what in _unlike(old[path], new[path])]
-            if _is_file(old[path]) and _is_file(new[path]) and not _same(old_fd, new_fd, path):
+            if _has_own_content(path, old[path], new[path]) and not _same(old_fd, new_fd, path):
                 found.append(f"{name}: its content differs")
     return found[:limit]
 
@@ -94,6 +94,12 @@ def _unlike(old: _Look, new: _Look) -> Iterator[str]:
         if was != now:
             shown = oct if field == "mode" else repr
             yield f"its {field} is {shown(now)}, not {shown(was)}"
+
+
+def _has_own_content(path: bytes, old: _Look, new: _Look) -> bool:
+    """Tell whether these are files, and not in both trees the same as one that is compared."""
+    is_compared = old.twin == new.twin and old.twin not in (b"", path)
+    return _is_file(old) and _is_file(new) and not is_compared
 
 
 def _has_no_time(look: _Look) -> bool:
