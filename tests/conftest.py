@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.harness import host, lanes, slow_clock
+from tests.harness import host, lanes, slow_clock, trees
 from tests.harness.engine import Engine
 from tests.harness.host_kind import KINDS
 from tests.harness.outcomes import Recorder
+from tests.harness.store import await_settled
 from tests.images import busybox
 
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
@@ -153,19 +154,28 @@ def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def store(busybox_archive: Path) -> Engine:
+    """Return an engine that has loaded `busybox` and does nothing more: a store to be copied."""
+    engine = Engine(trees.kept(), next(_numbers) % _GIVEN_NUMBERS)
+    engine("load", "-q", "-i", busybox_archive, check=True)
+    await_settled(engine.root)
+    return engine
+
+
 @pytest.fixture
-def loaded(pyrunc: Engine, busybox_archive: Path) -> Engine:
-    """Return an engine that has the image `busybox`."""
-    pyrunc("load", "-q", "-i", busybox_archive, check=True)
+def loaded(pyrunc: Engine, store: Engine) -> Engine:
+    """Return an engine that has the image `busybox`, in a copy of a store that has."""
+    pyrunc.take_copy(store)
     return pyrunc
 
 
 @pytest.fixture(scope="module")
-def module_engine(busybox_archive: Path) -> Iterator[Engine]:
+def module_engine(store: Engine) -> Iterator[Engine]:
     """Yield an engine that has `busybox`, for all tests of a file; see `shared`."""
     path = Path(tempfile.mkdtemp(prefix="pyrunc-test-", dir="/var/tmp"))
     engine = Engine(path, next(_numbers) % _GIVEN_NUMBERS)
-    engine("load", "-q", "-i", busybox_archive, check=True)
+    engine.take_copy(store)
     # What is made once and stays, its bridge above all, is there before any test looks at the host.
     engine("run", "--rm", "busybox", "true", check=True)
     yield engine
@@ -175,7 +185,7 @@ def module_engine(busybox_archive: Path) -> Iterator[Engine]:
 @pytest.fixture
 def shared(module_engine: Engine) -> Iterator[Engine]:
     """Return the engine of this file; the containers that a test makes go with it."""
-    before = set(module_engine("ps", "-aq", "--no-trunc").stdout.split())
+    before = set(module_engine.containers())
     yield module_engine
-    if names := set(module_engine("ps", "-aq", "--no-trunc").stdout.split()) - before:
-        module_engine("rm", "-f", *names, check=True)
+    if made := [one for one in module_engine.containers() if one not in before]:
+        module_engine("rm", "-f", *made, check=True)

@@ -6,14 +6,17 @@ other test uses, on a real disk.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from tests.harness import trees
 from tests.harness.slow_clock import SLOWNESS
 
 __all__ = ["SLOWNESS", "SOURCE", "Completed", "Engine", "command"]
@@ -101,12 +104,29 @@ class Engine:
         """Run a command that must succeed; return the JSON it printed."""
         return json.loads(self(*words, check=True).stdout)
 
+    def take_copy(self, other: Engine) -> None:
+        """Have the store of an engine that has made no containers, as if it had loaded that."""
+        trees.copy(other.root, self.root)
+        with contextlib.closing(sqlite3.connect(self.root / "pyrunc.db")) as database:
+            database.execute("PRAGMA synchronous=OFF")
+            database.execute(
+                "UPDATE settings SET value = ? WHERE name = 'runroot'", [str(self.runroot)]
+            )
+            database.commit()
+
+    def containers(self) -> list[str]:
+        """Return the ids of all containers, read as anybody can; none of a broken database."""
+        place = f"file:{self.root}/pyrunc.db?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(place, uri=True)) as database:
+                return [one for (one,) in database.execute("SELECT id FROM containers")]
+        except sqlite3.Error:
+            return []
+
     def remove(self) -> None:
         """Undo what tests leave on purpose: containers, the bridge, its filter, the trees."""
-        if (self.root / "pyrunc.db").exists():
-            listed = self("ps", "-aq", "--no-trunc")
-            if names := listed.stdout.split():
-                self("rm", "-f", *names)
+        if made := self.containers():
+            self("rm", "-f", *made)
         subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
         for family in ("inet", "ip", "ip6"):
             table = ["table", family, f"pyrunc-{self.bridge}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -13,10 +14,27 @@ from typing import Any
 from pyrunc.kernel.probe import probe
 from pyrunc.runtime.default_spec import DEFAULT_CAPABILITIES, default_spec
 from pyrunc.runtime.seccomp import load_filter
+from tests.harness import trees
 from tests.harness.engine import command
 
 BUSYBOX = Path("/bin/busybox")
 Completed = subprocess.CompletedProcess[str]
+
+
+@functools.cache
+def _template() -> Path:
+    """Return a directory with what all bundles have: `rootfs`, and a cache of filters."""
+    made = trees.kept()
+    rootfs = made / "rootfs"
+    for name in ("bin", "dev", "etc", "proc", "sys", "tmp", "root"):
+        (rootfs / name).mkdir(parents=True)
+    shutil.copy(BUSYBOX, rootfs / "bin/busybox")
+    listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
+    for name in listed.stdout.split():
+        if name != "busybox":
+            (rootfs / "bin" / name).hardlink_to(rootfs / "bin/busybox")
+    (rootfs / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    return made
 
 
 class Bundle:
@@ -27,21 +45,15 @@ class Bundle:
         self.directory = directory
         self.path = directory / "bundle"
         self.rootfs = self.path / "rootfs"
-        for name in ("bin", "dev", "etc", "proc", "sys", "tmp", "root"):
-            (self.rootfs / name).mkdir(parents=True)
-        shutil.copy(BUSYBOX, self.rootfs / "bin/busybox")
-        listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
-        for name in listed.stdout.split():
-            if name != "busybox":
-                (self.rootfs / "bin" / name).symlink_to("busybox")
-        (self.rootfs / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+        self.path.mkdir(parents=True)
+        trees.copy(_template() / "rootfs", self.rootfs)
         facts = probe()
         self.spec: dict[str, Any] = default_spec(facts)
         self.spec["hostname"] = "box"
         self.spec["process"]["env"] = ["PATH=/bin"]
         if seccomp:
             names = frozenset(DEFAULT_CAPABILITIES)
-            cache = str(directory / "cache")
+            cache = str(_template() / "seccomp")
             self.spec["linux"]["seccomp"] = load_filter(None, names, facts, cache).document
 
     @property
