@@ -2,8 +2,9 @@
 
 `pytest -n 2` (pytest-xdist) starts workers.  Each gets a mount namespace of its own, and all but
 the first a network namespace: what one makes, the others' guards (harness/host.py) don't find.  The
-first keeps the machine's network.  Processes are told apart by their mount namespace; cgroups are
-everybody's, and compared once, around the whole run.
+first keeps the machine's network.  Each has a disk of its own, too, so that no sync writes what
+others wrote, and no deleted file is told to the machine's disk.  Processes are told apart by their
+mount namespace; cgroups are everybody's, and compared once, around the whole run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
 FIRST = "gw0"
+_PLACE = Path("/var/tmp")  # where tests make what is on a disk
+_DISK_BYTES = 32 << 30  # as long as nobody writes to them, they take no space
 _name = ""
 _is_cut_off = False
 
@@ -40,11 +43,33 @@ def enter(worker: str) -> None:
     if library.unshare(flags) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    _take_disk()
     if worker != FIRST:
         _is_cut_off = True
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         Path("/run/netns").mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
+
+
+def _take_disk() -> None:
+    """Mount a new ext4 where tests make what is on a disk; its file goes with this lane.
+
+    Kernel: an ext4 mounted with `discard` may tell the disk of each file that is deleted, at once,
+    which takes milliseconds; one without barriers keeps the order of writes, not their date.
+    """
+    name = f"pyrunc-lane-{os.getpid()}"
+    outside = os.open(_PLACE, os.O_PATH)
+    try:
+        with (_PLACE / name).open("wb") as file:
+            file.truncate(_DISK_BYTES)
+        make = ("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1")
+        subprocess.run([*make, _PLACE / name], check=True)
+        options = "loop,nobarrier,noinit_itable"
+        subprocess.run(["mount", "-o", options, _PLACE / name, _PLACE], check=True)
+        _PLACE.chmod(0o1777)
+    finally:
+        os.unlink(name, dir_fd=outside)
+        os.close(outside)
 
 
 def in_the_machines_network() -> list[str]:
