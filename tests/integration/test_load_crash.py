@@ -41,14 +41,14 @@ def paths(directory: Path) -> Paths:
     return Paths(root=str(directory / "root"), runroot=str(directory / "run"))
 
 
-@pytest.fixture
-def archive(directory: Path) -> Path:
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an image of two layers that takes some hundred milliseconds."""
     layers = [
         b"".join(file(f"{layer}/{i}", os.urandom(2000)) for i in range(5000)) + END
         for layer in range(2)
     ]
-    return raw_tar.docker_archive(directory / "a.tar", layers, name="t:1")
+    return raw_tar.docker_archive(tmp_path_factory.mktemp("crash") / "a.tar", layers, name="t:1")
 
 
 def start(paths: Paths, archive: Path, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
