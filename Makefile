@@ -23,7 +23,7 @@ demo: build ## install what is missing, then run a container from the embedded i
 
 test: packages-test build ## the whole suite: check and integration (as root)
 	rm -f build/outcomes
-	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile --outcomes build/outcomes tests $(ARGS)
+	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --outcomes build/outcomes tests $(ARGS)
 
 check: build ## format, lint, types and unit tests (no root)
 	$(PYTEST) tests/unit $(ARGS)

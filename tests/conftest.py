@@ -22,6 +22,11 @@ from tests.images import busybox
 MUST_RUN = os.environ.get("PYRUNC_MUST_RUN", "") not in ("", "0")
 _numbers = itertools.count(os.getpid() % 97 * 37)
 _GIVEN_NUMBERS = 4000  # from there on, numbers stand in files of tests
+# The files that take longest go first: a lane that comes to one last keeps all the others waiting.
+_LONGEST = (
+    *("test_debian_node.py", "test_load_crash.py", "test_faults.py", "test_python_style.py"),
+    *("test_stress.py", "test_tutorials.py", "test_settle.py", "test_unpack_attacks.py"),
+)
 # A machine that stands still for a moment is no failure, and two runs try the same.
 settings.register_profile(
     "pyrunc",
@@ -100,7 +105,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests about another kind of host than this one."""
+    """Put the longest first, and leave out tests about another kind of host than this one."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
     if os.environ.get("PYRUNC_COLLECT_ALL"):  # for a list of what there is, not for a run
         return
     recorder = config.pluginmanager.get_plugin("outcomes")
