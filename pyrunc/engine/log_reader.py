@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 16
 _GZIP_BITS = 31
+_LOOKS = 100  # files move on every few milliseconds at most
 _LINE_LIMIT_BYTES = 1 << 20  # many times what the monitor writes; the rest is no entry
 
 _DECODER = msgspec.json.Decoder(LogEntry)
@@ -48,29 +50,51 @@ class FileReader:
 
     def _begin(self, tail: int) -> None:
         """Open the oldest file, or the one in which the last `tail` entries begin."""
-        left = tail
-        for number in self._numbers():
-            part = _open(self._path, number)
+        for _ in range(_LOOKS):
+            files = self._files()
+            if self._place(files if tail >= 0 else files[-1:], tail):
+                return
+
+    def _place(self, files: list[_File], left: int) -> bool:
+        """Open the file in which the last `left` entries begin; False if one moved meanwhile."""
+        for file in files:
+            part = file.open()
             if part is None:
-                continue
+                return False
             if self._part is not None:
-                self._part.file.close()
+                self._part.close()
             self._part = part
-            if tail >= 0:
+            if left >= 0:
                 left -= _seek_back(part.reading(self), left)
                 if left <= 0:
-                    return
+                    break
+        return True
 
-    def _numbers(self) -> list[int]:
-        """Return the numbers of the files there are, the newest first: 0 is the one in use."""
+    def _files(self) -> list[_File]:
+        """Return the files there are, the newest first, as they were at one moment.
+
+        Files that move on while they are looked at can hide one of them; so two looks have to
+        find the same.
+        """
+        files = self._look()
+        for _ in range(_LOOKS):
+            again = self._look()
+            if [file[:2] for file in again] == [file[:2] for file in files]:
+                break
+            files = again
+        return files
+
+    def _look(self) -> list[_File]:
         directory, name = os.path.split(self._path)
         try:
             names = os.listdir(directory)
         except FileNotFoundError:
             return []
-        endings = (one[len(name) + 1 :] for one in names if one.startswith(f"{name}."))
+        endings = [one[len(name) + 1 :] for one in names if one.startswith(f"{name}.")]
         numbers = {ending.removesuffix(".gz") for ending in endings}
-        return [0, *sorted(int(n) for n in numbers if n.isascii() and n.isdigit() and len(n) < 6)]
+        kept = sorted(int(n) for n in numbers if n.isascii() and n.isdigit() and len(n) < 6)
+        paths = [self._path, *(f"{self._path}.{number}" for number in kept)]
+        return [file for path in paths for file in _find(path)]
 
     def _lines(self, part: _Part) -> Iterator[list[LogEntry]]:
         file = part.reading(self)
@@ -87,71 +111,107 @@ class FileReader:
 
     def _go_on(self, current: _Part) -> bool:
         """Open the file that was begun after this one; False if this is the one that is written."""
-        newer: _Part | None = None
-        for number in self._numbers():
-            part = _open(self._path, number)
+        for _ in range(_LOOKS):
+            file = self._newer(current)
+            if file is None:
+                return False
+            part = file.open()
             if part is None:
                 continue
-            if part.is_or_precedes(current):
-                part.file.close()
+            # Looked at again while it is open, so that no other file can have its inode.
+            again = self._newer(current)
+            if again is not None and again.inode == file.inode:
+                current.close()
+                self._part, self._rest = part, b""
+                return True
+            part.close()
+        return False
+
+    def _newer(self, current: _Part) -> _File | None:
+        newer: _File | None = None
+        for file in self._files():
+            if current.is_or_follows(file):
                 break
-            if newer is not None:
-                newer.file.close()
-            newer = part
-        if newer is None:
-            return False
-        current.file.close()
-        self._part, self._rest = newer, b""
-        return True
+            newer = file
+        return newer
+
+
+class _File(NamedTuple):
+    """One file of a log, as it was when it was looked at."""
+
+    name: str
+    inode: int
+    last_ns: int  # when it was written to
+
+    def is_compressed(self) -> bool:
+        return self.name.endswith(".gz")
+
+    def open(self) -> _Part | None:
+        """Open it; None if its name is another's by now."""
+        try:
+            file = open(self.name, "rb", buffering=0)  # noqa: SIM115  # closed with the part
+        except FileNotFoundError:
+            return None
+        if os.fstat(file.fileno()).st_ino != self.inode:
+            file.close()
+            return None
+        return _Part(file, self)
 
 
 class _Part:
-    """One file of a log, open."""
+    """One file of a log, open until `close`, so that its inode stays its own."""
 
-    def __init__(self, file: BinaryIO, *, is_compressed: bool) -> None:
-        self.file = file
-        self._is_compressed = is_compressed
-        status = os.fstat(file.fileno())
-        self._inode, self._last_ns = status.st_ino, status.st_mtime_ns
-        self._is_read_as_it_is = not is_compressed
+    def __init__(self, file: BinaryIO, seen: _File) -> None:
+        self._file = file
+        self._seen = seen
+        self._plain: BinaryIO | None = None if seen.is_compressed() else file
 
-    def is_or_precedes(self, current: _Part) -> bool:
-        """Tell whether this is the current file, perhaps compressed meanwhile, or an older one.
+    def close(self) -> None:
+        self._file.close()
+        if self._plain is not None:
+            self._plain.close()
+
+    def is_or_follows(self, other: _File) -> bool:
+        """Tell whether the other is this file, perhaps compressed meanwhile, or an older one.
 
         What was moved aside keeps its time when it is compressed.  The times of two files differ
         where the newer one is compressed: making the older one so lay between them.
         """
-        if self._inode == current._inode:
+        if other.inode == self._seen.inode:
             return True
-        return self._is_compressed and self._last_ns <= current.last_ns()
+        return other.is_compressed() and other.last_ns <= self.last_ns()
 
     def reading(self, reader: FileReader) -> BinaryIO:
         """Return the file to read entries from: of a compressed one, what comes out of it."""
-        if not self._is_read_as_it_is:
-            plain = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with the part
-            if not _decompress(self.file, plain):
+        if self._plain is None:
+            self._plain = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with the part
+            if not _decompress(self._file, self._plain):
                 reader.damaged += 1
-            plain.seek(0)
-            self.file.close()
-            self.file, self._is_read_as_it_is = plain, True
-        return self.file
+            self._plain.seek(0)
+        return self._plain
 
     def last_ns(self) -> int:
         """Return the time of the last entry so far."""
-        if self._is_compressed:
-            return self._last_ns
-        return os.fstat(self.file.fileno()).st_mtime_ns
+        if self._seen.is_compressed():
+            return self._seen.last_ns
+        return os.fstat(self._file.fileno()).st_mtime_ns
 
 
-def _open(path: str, number: int) -> _Part | None:
-    """Open a file by its number, compressed or not: one becomes the other at any moment."""
-    names = [path] if number == 0 else [f"{path}.{number}", f"{path}.{number}.gz"]
-    for name in names:
+def _find(path: str) -> list[_File]:
+    """Look at a file that may be compressed: one becomes the other at any moment.
+
+    For a moment there are both, with one time; a number may be an older file's, too, which is to
+    move on next.
+    """
+    found: list[_File] = []
+    for name in (path, f"{path}.gz"):
         try:
-            return _Part(open(name, "rb", buffering=0), is_compressed=name.endswith(".gz"))
+            status = os.stat(name)
         except FileNotFoundError:
             continue
-    return None
+        if status.st_mtime_ns not in [file.last_ns for file in found]:
+            found.append(_File(name, status.st_ino, status.st_mtime_ns))
+    return found
 
 
 def _decompress(source: BinaryIO, target: BinaryIO) -> bool:

@@ -229,13 +229,19 @@ def test_an_attached_container_is_logged_too(loaded: Engine) -> None:
 
 
 def test_logs_of_a_container_that_runs_end_with_it(loaded: Engine) -> None:
-    script = f"echo a; sleep {0.5 * SLOWNESS}; echo b"
+    script = "echo a; until [ -e /go ]; do usleep 50000; done; echo b"
     begin(loaded, "--name", "box", "busybox", "sh", "-c", script)
+    words = loaded.argv("logs", "-f", "box")
+    follower = subprocess.Popen(words, env=loaded.environment, stdout=subprocess.PIPE)
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"a\n"
     early = loaded("logs", "box").stdout
-    late = loaded("logs", "-f", "box").stdout
+    loaded("exec", "box", "touch", "/go", check=True)
+    late = follower.communicate()[0]
 
-    assert early in ("", "a\n")
-    assert late == "a\nb\n"
+    assert early == "a\n"
+    assert late == b"b\n"
+    assert follower.returncode == 0
 
 
 def test_many_bytes_are_those_that_were_printed(loaded: Engine) -> None:

@@ -239,7 +239,10 @@ def test_terminal_has_its_size(container: Container) -> None:
     connection, _ = listener.accept()
     _, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
     container.oci("start", container.name, check=True)
-    assert os.read(descriptors[0], 100) == b"33 77\r\n"
+    printed = b""
+    while not printed.endswith(b"\n"):  # a line may come in pieces
+        printed += os.read(descriptors[0], 100)
+    assert printed == b"33 77\r\n"
     for one in (connection, listener):
         one.close()
     os.close(descriptors[0])
