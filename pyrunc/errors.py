@@ -44,6 +44,7 @@ def errno_hint(number: int | None) -> str | None:
     return {
         errno_module.EMFILE: "raise the limit on open files (ulimit -n)",
         errno_module.ENFILE: "raise the machine's limit on open files (sysctl fs.file-max)",
+        errno_module.EFBIG: "raise the limit on the size of files (ulimit -f)",
         errno_module.ENOMEM: "free some memory, or raise the limit on it (ulimit -v, memory.max)",
         errno_module.ENOSPC: "make room below --root",
         errno_module.EDQUOT: "make room below --root, or raise the quota",
