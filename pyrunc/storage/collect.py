@@ -126,7 +126,7 @@ def sweep(paths: Paths, *, another_boot: bool = False) -> list[str]:
     """
     keep(paths)
     if not another_boot:
-        settle_if_needed(paths)
+        settle_if_needed(paths, sweeps=True)
     try:
         names = [name for name in os.listdir(paths.temporary()) if is_workspace_name(name)]
     except FileNotFoundError:

@@ -30,7 +30,7 @@ from .atomic import remove_tree
 from .layers import read_stored
 from .lease import Kept
 from .locks import locked
-from .unsettled import is_of_another_boot, workspaces
+from .unsettled import is_in_doubt, is_of_another_boot, workspaces
 from .verify_layers import mend_image
 from .workspace import BOOT, FAILED, INTENT, SETTLING
 
@@ -83,7 +83,7 @@ def settle_after_crash(paths: Paths) -> None:
     if paths.root in _seen:  # what could not be verified is the next command's
         return
     with locked(f"{paths.locks()}/settle"):
-        if any(map(is_of_another_boot, workspaces(paths))):  # nobody did it meanwhile
+        if any(map(is_in_doubt, workspaces(paths))):  # nobody did it meanwhile
             collect.sweep(paths, another_boot=True)
     _seen.add(paths.root)
 
@@ -102,10 +102,12 @@ def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
         number = os.readlink(failed)  # pyrunc-settle could not always write one
         reason = errno_reason(int(number) if number.isdigit() else errno.EIO)
         _forget(paths, _standing_on(paths, intent), f"it could not be written to disk: {reason}")
-    if not is_of_another_boot(path):
-        return True
+        if not is_of_another_boot(path):
+            return True
+    # In the same boot, who syncs may have been killed, or have failed where not even a mark of that
+    # could be written: then the filesystem was mounted anew, and what is read is what is on disk.
     try:
-        return _verify(paths, intent)
+        return _verify(paths, intent, has_leases=not is_of_another_boot(path))
     except Interrupted:
         raise
     except (OSError, PyruncError) as error:
@@ -117,7 +119,7 @@ def verify_if_needed(paths: Paths, path: str, intent: Kept) -> bool:
         return False
 
 
-def _verify(paths: Paths, intent: Kept) -> bool:
+def _verify(paths: Paths, intent: Kept, *, has_leases: bool) -> bool:
     for digest in intent.blobs:
         blob = content.blob_path(paths, digest)
         if os.path.exists(blob) and not _is_itself(blob, digest):
@@ -141,8 +143,9 @@ def _verify(paths: Paths, intent: Kept) -> bool:
             is_certain = _doubt(image, error)
         kept |= set(image.layers)
     _forget(paths, lost, "the machine stopped before all of it was on disk")
-    for name in intent.layers - kept:
-        remove_tree(f"{paths.layers()}/{os.path.basename(name)}")
+    if not has_leases:  # of a living command; what nobody has goes after this
+        for name in intent.layers - kept:
+            remove_tree(f"{paths.layers()}/{os.path.basename(name)}")
     return is_certain
 
 

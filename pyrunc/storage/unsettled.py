@@ -7,6 +7,7 @@ directory that is nearly always empty; what follows from a yes is storage/settle
 from __future__ import annotations
 
 import os
+from fcntl import LOCK_NB, LOCK_SH, flock
 
 from .containers import boot_id
 from .workspace import BOOT, is_workspace_name
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 
-def settle_if_needed(paths: Paths) -> None:
-    """Have what the last boot left half-way verified before anybody believes it.
+def settle_if_needed(paths: Paths, *, sweeps: bool = False) -> None:
+    """Have what a crash or a failed sync left half-way verified before anybody believes it.
 
+    Who `sweeps` does so himself with what is of this boot.
     Raises: LockTimeout; OSError.
     """
-    if any(is_of_another_boot(path) for path in workspaces(paths)):
+    doubt = is_of_another_boot if sweeps else is_in_doubt
+    if any(map(doubt, workspaces(paths))):
         from .settle import settle_after_crash
 
         settle_after_crash(paths)
@@ -34,6 +37,29 @@ def workspaces(paths: Paths) -> list[str]:
     except FileNotFoundError:
         return []
     return [f"{paths.temporary()}/{name}" for name in names if is_workspace_name(name)]
+
+
+def is_in_doubt(workspace: str) -> bool:
+    """Tell whether something was published, and nobody is left who would sync it."""
+    return is_of_another_boot(workspace) or (
+        os.path.lexists(f"{workspace}/{BOOT}") and not _is_held(workspace)
+    )
+
+
+def _is_held(workspace: str) -> bool:
+    """Is somebody at it, who syncs it or removes it?"""
+    try:
+        fd = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it is gone
+        return True
+    try:
+        flock(fd, LOCK_SH | LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
 
 
 def is_of_another_boot(workspace: str) -> bool:

@@ -168,6 +168,66 @@ def test_sync_that_fails_is_not_forgotten_on_a_full_disk(pyrunc: Engine, archive
     assert workspaces(pyrunc) == []
 
 
+class FailingDisk:
+    """A filesystem on a device that ends where nobody expected it: on a full tmpfs."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make it, with room for a small image."""
+        self._holder, self.place = directory / "holder", directory / "place"
+        self._holder.mkdir()
+        self.place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "disk", self._holder], check=True)
+        with (self._holder / "disk").open("wb") as file:
+            file.truncate(64 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self._holder / "disk"], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it."""
+        subprocess.run(["mount", "-o", "loop", self._holder / "disk", self.place], check=True)
+
+    def mend(self) -> None:
+        """Give the device its size, and mount it anew."""
+        subprocess.run(["umount", self.place], check=True)
+        subprocess.run(["mount", "-o", "remount,size=100m", self._holder], check=True)
+        # 1: there was something to mend
+        words = ["e2fsck", "-fy", str(self._holder / "disk")]
+        assert subprocess.run(words, capture_output=True).returncode in (0, 1)
+        self.mount()
+
+    def close(self) -> None:
+        """Unmount."""
+        for place in (self.place, self._holder):
+            subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def failing(pyrunc: Engine, directory: Path) -> Iterator[FailingDisk]:
+    disk = FailingDisk(directory)
+    pyrunc.root = disk.place / "root"
+    pyrunc.environment["PYRUNC_ROOT"] = str(pyrunc.root)
+    yield disk
+    disk.close()
+
+
+def test_device_that_fails_under_the_sync_leaves_no_image_that_is_not_there(
+    pyrunc: Engine, failing: FailingDisk, archive: Path
+) -> None:
+    assert pyrunc("load", "-q", "-i", archive).returncode == 0
+    await_settled(pyrunc.root)
+    subprocess.run(["sync", "-f", failing.place], capture_output=True)
+    failing.mend()
+
+    told = pyrunc("image", "inspect", "big:1")
+
+    assert told.returncode == 1, told.stdout
+    assert pyrunc("system", "check").stdout == ""
+    assert list(pyrunc.root.glob("layers/[0-9a-c]*")) == []
+    assert workspaces(pyrunc) == []
+    assert pyrunc("load", "-q", "-i", archive).returncode == 0
+    assert pyrunc("system", "check").stdout == ""
+
+
 # -- after a power cut -------------------------------------------------------------------------
 
 
