@@ -10,6 +10,8 @@ from ..kernel.pidfd import send_signal
 from ..runtime import cgroup
 from ..storage import containers
 from ..storage.database import Transaction
+from ..storage.reserve import make_room
+from ..storage.sqlite import DatabaseError
 from . import journal
 from .container_status import control_groups, running_state
 from .flag_grammar import signal_number
@@ -30,6 +32,7 @@ def kill(engine: Engine, name: str, number: int) -> None:
 
     Raises: NotFound; InvalidState for one that does not run, with docker's words.
     """
+    make_room(engine.paths)
     connection = engine.database()
     row = containers.find(connection, name)
     if number in (SIGKILL, stop_signal(row)) and stop_coming_back(engine, connection, row):
@@ -54,16 +57,24 @@ def signal_container(
 ) -> bool:
     """Send the signal; False if nothing runs.  Kernel: on v1, who is frozen dies when thawed.
 
-    The signal is in the journal before the end that it makes: that waits for this transaction.
+    The signal is in the journal before the end that it makes: that waits for this transaction.  A
+    full disk loses the entry, and no more.
     """
     state = running_state(engine, row)
     if state is None:
         return False
-    now_ns = time.time_ns()
-    with Transaction(connection):
-        if not send_signal(state.pid, state.pid_start_time, number):
-            return False
-        journal.note(connection, row, "kill", time_ns=now_ns, signal=str(number))
+    now_ns, is_sent = time.time_ns(), False
+    try:
+        with Transaction(connection):
+            is_sent = send_signal(state.pid, state.pid_start_time, number)
+            if not is_sent:
+                return False
+            journal.note(connection, row, "kill", time_ns=now_ns, signal=str(number))
+    except DatabaseError:
+        if not is_sent:
+            raise
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     if number == SIGKILL and cgroup.is_frozen(control_groups(row)):
         cgroup.thaw_all(control_groups(row))
     return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from _signal import SIGKILL
 
-from ..errors import LockTimeout
+from ..errors import LockTimeout, PyruncError
 from ..storage import containers
 from ..storage.database import Transaction
+from ..storage.reserve import has_room, make_room
 from . import journal
 from .await_end import await_end
 from .container_status import running_state
@@ -31,8 +32,10 @@ def stop(
 
     The signal is the given one, else the container's or its image's, else SIGTERM.  A container
     that does not run stays as it is, and no restart policy changes that.
-    Raises: NotFound; LockTimeout when even SIGKILL does not end it.
+    Raises: NotFound; LockTimeout when even SIGKILL does not end it; PyruncError when it has ended,
+    and a full disk took no word of it.
     """
+    make_room(engine.paths)
     connection = engine.database()
     row = containers.find(connection, name)
     if stop_coming_back(engine, connection, row):
@@ -65,6 +68,12 @@ def end(
             f"cannot stop container {row.name!r}: it does not even end by SIGKILL",
             subject=row.id,
             hint="a process in an uninterruptible wait ends when that does: see its stack in /proc",
+        )
+    if not has_room(engine.paths):
+        raise PyruncError(
+            f"cannot record how container {row.name!r} ended: no space left on device (ENOSPC)",
+            subject=row.id,
+            hint="it is stopped; free some space before anything else",
         )
 
 

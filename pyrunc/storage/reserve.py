@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _SIZE_BYTES = 1 << 20
 # Nobody takes it back from the removal that just gave it up.
 _FREE_BYTES = 8 << 20
+_NEEDED_BYTES = 256 << 10
 
 
 def keep(paths: Paths) -> None:
@@ -50,6 +51,24 @@ def keep(paths: Paths) -> None:
         os.unlink(_path(paths))
     finally:
         os.close(fd)
+
+
+def make_room(paths: Paths) -> None:
+    """Give up the reserve if there is no room: for who ends a process, which can't be begun twice.
+
+    Room for what its end writes: an exit.json, and pages of the database.
+    """
+    if not has_room(paths):
+        _give_up(paths)
+
+
+def has_room(paths: Paths) -> bool:
+    """Tell whether there is room for that."""
+    try:
+        space = os.statvfs(paths.root)
+    except FileNotFoundError:
+        return True
+    return space.f_bavail * space.f_frsize >= _NEEDED_BYTES
 
 
 def is_full(error: BaseException | None) -> bool:

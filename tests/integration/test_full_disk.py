@@ -176,3 +176,29 @@ def test_broken_disk_is_said_and_nothing_is_left(pyrunc: Engine, case: str) -> N
     assert not (pyrunc.directory / "out.tar").exists()
     pyrunc(*words, check=True)
     assert pyrunc("system", "check", check=True).stdout == ""
+
+
+def test_containers_are_stopped_without_a_byte_of_room(
+    small: Engine, busybox_archive: Path
+) -> None:
+    small("load", "-q", "-i", busybox_archive, check=True)
+    for name in ("box", "policy", "last"):
+        policy = ("--restart", "always") if name == "policy" else ()
+        script = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
+        words = ("run", "-d", "--network", "none", "--name", name, *policy)
+        small(*words, "busybox", "sh", "-c", script, check=True)
+        while small("logs", name).stdout != "up\n":
+            pass
+    made = fill(small)
+    for name in ("box", "policy"):
+        done = small("stop", name)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "")
+        state = small("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).stdout
+        assert state == "exited 3\n"
+    made += fill(small)  # the reserve is gone
+    pid = int(small("inspect", "-f", "{{.State.Pid}}", "last").stdout)
+    refused(small("stop", "last"), "no space left on device (ENOSPC)")
+    assert not Path(f"/proc/{pid}").exists()
+    for path in set(made):
+        path.unlink()
+    assert small("ps", "-q").stdout == ""
