@@ -74,7 +74,8 @@ def check(call: Call) -> int:
         output.line(output.printable(str(finding)))
     if not findings:
         output.note("nothing is amiss")
-    return 1 if findings and not repair else 0
+    mended = [finding for finding in findings if repair and finding.mend and not finding.is_left]
+    return 0 if len(mended) == len(findings) else 1
 
 
 def complete(call: Call) -> int:

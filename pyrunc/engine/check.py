@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 
 class Finding(Record):
-    """One disagreement; `mend` says what --repair does about it, "" for nothing."""
+    """One disagreement; `mend` says what --repair does about it, "" for nothing.
+
+    With `is_left` it can't do that now, and `mend` says why.
+    """
 
     kind: str
     subject: str
     problem: str
     mend: str = ""
+    is_left: bool = False
 
     def __str__(self) -> str:
         """Word the finding for a person."""
@@ -49,11 +53,7 @@ def check(engine: Engine, mend: bool = False) -> list[Finding]:
         for item in repair(engine, connection, dry_run=not mend)
     ]
     found += _network(engine, connection, as_of_ns, mend)
-    damages = verify(engine.paths, mend=mend)
-    return found + [
-        Finding(kind=item.kind, subject=item.subject, problem=item.problem, mend=item.mend)
-        for item in damages
-    ]
+    return found + [Finding(**item.as_dict()) for item in verify(engine.paths, mend=mend)]
 
 
 def _network(engine: Engine, connection: Connection, as_of_ns: int, mend: bool) -> list[Finding]:

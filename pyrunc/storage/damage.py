@@ -12,3 +12,4 @@ class Damage(Record):
     subject: str
     problem: str
     mend: str = ""
+    is_left: bool = False  # cannot be mended now; `mend` says why

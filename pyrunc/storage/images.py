@@ -64,14 +64,10 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
     returns, what they mean when its workspace is gone (storage/settle).
     Returns: the names that stood for another image before, with its ID.
     """
-    from .lease import store_lock
     from .reserve import keep
 
     keep(paths)
-    make_directory(paths.images())
-    hot = record.replace(names=(), manifest_digest="", repo_digests=(), roots=()).as_dict()
-    with store_lock(paths, exclusive=False):  # what else lies there is left by the dead
-        replace_file(hot_path(paths, record.id), document.dump(hot))
+    prepare(paths, record)
     moved: list[tuple[str, str]] = []
     with index_lock(paths):
         entries = _entries(paths)
@@ -79,6 +75,16 @@ def add(paths: Paths, record: ImageRecord, descriptor: dict[str, Any]) -> list[t
             moved += _put(entries, name, record.id, descriptor)
         write_index(paths, entries)
     return moved
+
+
+def prepare(paths: Paths, record: ImageRecord) -> None:
+    """Write the hot form of an image, without what index.json says; atomic."""
+    from .lease import store_lock
+
+    make_directory(paths.images())
+    hot = record.replace(names=(), manifest_digest="", repo_digests=(), roots=()).as_dict()
+    with store_lock(paths, exclusive=False):  # what else lies there is left by the dead
+        replace_file(hot_path(paths, record.id), document.dump(hot))
 
 
 def set_name(paths: Paths, word: str, name: str) -> str:
@@ -324,7 +330,7 @@ def _record(paths: Paths, entry: dict[str, Any], entries: Iterable[dict[str, Any
             " or broken",
             kind="image",
             name=entry_name(entry) or image_id,
-            hint="load the image again; what is intact is reused",
+            hint="pyrunc system check --repair makes it anew, or load the image again",
         ) from error
     own = [other for other in entries if entry_id(other) == image_id]
     named = [other for other in own if entry_name(other)]

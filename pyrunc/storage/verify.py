@@ -6,7 +6,7 @@ Reads every byte of every blob; for `system check`.
 
 from __future__ import annotations
 
-from ..errors import LockTimeout, NotFound, PyruncError
+from ..errors import LockTimeout, PyruncError
 from . import content, images
 from .atomic import remove_tree
 from .collect import collect, garbage
@@ -15,6 +15,7 @@ from .images import entries, entry_id
 from .layers import read_stored
 from .lease import store_lock
 from .rebuild_index import check_index
+from .rebuild_record import check_records
 from .verify_layers import verify_layers
 
 TYPE_CHECKING = False
@@ -37,11 +38,11 @@ def verify(paths: Paths, *, mend: bool = False) -> list[Damage]:
     blobs = _blobs(paths, mend)
     if index and not mend:
         return index + blobs  # nobody knows what the rest belongs to
-    found = index + _images(paths) + blobs + _garbage(paths, mend)
-    try:
-        return found + verify_layers(paths, mend=mend)
-    except NotFound:
-        return found  # `_images` has said which image has no prepared form
+    records = check_records(paths, mend=mend)
+    if any(not (mend and damage.mend) for damage in records):
+        return index + records + blobs  # nobody knows what those images stand on
+    layers = verify_layers(paths, mend=mend)
+    return index + records + _images(paths) + blobs + _garbage(paths, mend) + layers
 
 
 def _images(paths: Paths) -> list[Damage]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 _SHOWN = 5
-_LEFT = "left: a container uses it"
 
 
 def verify_layers(paths: Paths, *, mend: bool = False) -> list[Damage]:
@@ -61,7 +60,7 @@ def mend_image(paths: Paths, image: ImageRecord) -> list[Damage]:
     with Workspace(paths) as workspace:
         found = _image(paths, workspace, image, set(), mend=True, is_boot=True)
     for one in found:
-        if one.mend == _LEFT:
+        if one.is_left:
             why = f"layer {one.subject} is damaged, and a container runs on it"
             raise KernelError("mend", errno=errno.EBUSY, subject=image.id, why=why)
     return found
@@ -118,8 +117,10 @@ def _compare(paths: Paths, incoming: Incoming, fresh: Stored) -> list[str]:
 
 
 def _damage(name: str, problems: list[str], *, mended: bool, mend: bool) -> Damage:
-    words = "unpacked again" if mended or not mend else _LEFT
-    return Damage(kind="layer", subject=name, problem="; ".join(problems), mend=words)
+    is_left = mend and not mended
+    words = "left: a container uses it" if is_left else "unpacked again"
+    problem = "; ".join(problems)
+    return Damage(kind="layer", subject=name, problem=problem, mend=words, is_left=is_left)
 
 
 def _exchange(

@@ -119,6 +119,7 @@ def test_layer_in_use_is_left(loaded: Engine) -> None:
 
     found = loaded("system", "check", "--repair")
 
+    assert found.returncode == 1
     assert "(left: a container uses it)" in found.stdout
     assert (place / "more").exists()
     assert loaded("exec", "box", "echo", "alive", check=True).stdout == "alive\n"

@@ -78,18 +78,39 @@ def test_a_broken_record_of_a_layer_is_named_and_written_anew(loaded: Engine) ->
     assert loaded("system", "check", check=True).stdout == ""
 
 
-def test_a_broken_prepared_form_is_a_finding_among_others(
-    loaded: Engine, busybox_archive: Path
-) -> None:
+def test_a_broken_prepared_form_is_made_anew(loaded: Engine, busybox_archive: Path) -> None:
     (prepared,) = (loaded.root / "images").iterdir()
+    whole = prepared.read_bytes()
     prepared.write_text("{")
     (loaded.root / "oci/blobs/sha256" / ("0" * 64)).write_text("not that")
     looked = loaded("system", "check")
+    refused = loaded("images")
+    mended = loaded("system", "check", "--repair")
+
+    problem = f"its prepared form {prepared} is missing or broken"
+    assert (looked.returncode, looked.stderr) == (1, "")
+    assert f"{problem} (--repair makes it anew)\n" in looked.stdout
+    assert "blob sha256:000" in looked.stdout
+    assert (refused.returncode, problem in refused.stderr) == (1, True)
+    assert (mended.returncode, mended.stderr) == (0, "")
+    assert f"{problem} (made anew)\n" in mended.stdout
+    assert prepared.read_bytes() == whole
+    assert loaded("system", "check", check=True).stdout == ""
+    loaded("run", "--rm", "--network", "none", "busybox", "true", check=True)
+
+
+def test_without_its_layer_an_image_has_to_come_again(
+    loaded: Engine, busybox_archive: Path
+) -> None:
+    (prepared,) = (loaded.root / "images").iterdir()
+    prepared.unlink()
+    (layer,) = (loaded.root / "layers").glob("*/layer.json")
+    layer.unlink()
+    mended = loaded("system", "check", "--repair")
     loaded("load", "-q", "-i", busybox_archive, check=True)
 
-    assert (looked.returncode, looked.stderr) == (1, "")
-    assert f"its prepared form {prepared} is missing or broken\n" in looked.stdout
-    assert "blob sha256:000" in looked.stdout
+    assert mended.returncode == 1
+    assert f"its prepared form {prepared} is missing or broken\n" in mended.stdout
     loaded("run", "--rm", "--network", "none", "busybox", "true", check=True)
 
 
@@ -121,7 +142,7 @@ def test_a_broken_manifest_takes_nothing_with_it(loaded: Engine) -> None:
     count = len(blobs(loaded))
     manifest = next(p for p in blobs(loaded) if b"vnd.oci.image.manifest" in p.read_bytes()[:4096])
     manifest.write_bytes(b"{")
-    assert loaded("system", "check", "--repair").returncode == 0
+    assert loaded("system", "check", "--repair").returncode == 1  # what it says is gone
     assert len(blobs(loaded)) == count - 1
     assert not manifest.exists()
 
