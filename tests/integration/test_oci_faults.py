@@ -49,15 +49,17 @@ def plan_of(bundle: Bundle, oci: Runtime) -> LaunchPlan:
 
 def create(bundle: Bundle, oci: Runtime, fault: str) -> subprocess.CompletedProcess[str]:
     line = [oci.program, "--root", str(oci.root), "create", "-b", str(bundle.path), NAME]
-    return subprocess.run(
-        line,
-        env={"PYRUNC_FAULT": fault},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    )
+    errors = bundle.directory / "stderr"
+    with errors.open("wb") as file:  # no pipe: a container that is made nevertheless keeps it
+        done = subprocess.run(
+            line,
+            env={"PYRUNC_FAULT": fault},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            timeout=60,
+        )
+    return subprocess.CompletedProcess(line, done.returncode, "", errors.read_text())
 
 
 def left_behind(oci: Runtime) -> list[str]:
