@@ -59,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.kill = kill_one
     # A job in the background of a shell ignores SIGINT, and so would every command under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: true of the tests alone
+        signal.signal(signal.SIGHUP, lambda *_: None)
     if config.option.timeout is None:
         config.option.timeout = float(config.getini("timeout")) * slow_clock.SLOWNESS
     worker = getattr(config, "workerinput", {}).get("workerid", "")
