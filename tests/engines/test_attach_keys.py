@@ -78,8 +78,6 @@ def other_keys(side: CommandLine) -> Lines:
         screen.run("", "# ")
         screen.type("a\x02")
         seen.append(("run", *end(screen)))
-    with Screen(side, "attach", "--detach-keys", "nonsense", "box") as screen:
-        seen.append(("nonsense", screen.end()))
     return seen
 
 
