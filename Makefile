@@ -31,8 +31,8 @@ check: build ## format, lint, types and unit tests (no root)
 integration: packages-test build ## what needs root and a kernel
 	$(PYTEST) tests/integration $(ARGS)
 
-vm-whole: packages-vm build ## all of tests/integration and tests/security in that machine, two hours (as root)
-	VENV=$(VENV) vagrant/qemu whole
+vm-whole: packages-vm build ## all that `make test` runs in that machine, two hours and a half (as root)
+	VENV=$(VENV) vagrant/qemu whole $(ARGS)
 
 vm-test: packages-vm build ## what needs systemd, cgroup v2 alone and a reset, in an emulated machine (as root)
 	VENV=$(VENV) vagrant/qemu test $(ARGS)
