@@ -281,3 +281,9 @@ class Interrupted(PyruncError):
         """Exit as a shell would report the signal."""
         super().__init__(problem)
         self.exit_code = 128 + signal
+
+
+def not_utf8(argument: str) -> InvalidInput:
+    """Return the error for bytes of a command line that are no characters."""
+    problem = f"an argument is not valid UTF-8: {argument[:200]}"
+    return InvalidInput(problem, hint="names and values are text in UTF-8; type it so")

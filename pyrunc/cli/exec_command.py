@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..engine.exec import ExecOptions
-from ..errors import InvalidInput
+from ..errors import InvalidInput, not_utf8
 from . import output
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ def parse(flags: Mapping[str, object], operands: Sequence[str]) -> ExecOptions:
     keys = _text(flags, "detach-keys")
     for word in operands:
         if "\0" in word or not _is_utf8(word):
-            raise InvalidInput(f"an argument is not valid UTF-8: {word[:200]!r}")
+            raise not_utf8(word)
     return ExecOptions(
         container=operands[0],
         command=tuple(operands[1:]),

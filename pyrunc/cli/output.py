@@ -13,12 +13,12 @@ from errno import EACCES, EPERM
 
 from ..errors import (
     Interrupted,
-    InvalidInput,
     KernelError,
     PyruncError,
     errno_hint,
     errno_name,
     errno_reason,
+    not_utf8,
 )
 
 TYPE_CHECKING = False
@@ -184,7 +184,7 @@ def _known_problem(error: Exception) -> PyruncError | None:
         return _database_problem(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         # How Python keeps bytes of a command line that are no characters.
-        return InvalidInput(f"an argument is not valid UTF-8: {error.object[:200]}")
+        return not_utf8(error.object)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("pyrunc"):
         hint = _NEEDS_ROOT if os.geteuid() != 0 else "install pyrunc again, with its dependencies"
         return PyruncError(f"cannot find the library {error.name!r} of Python", hint=hint)

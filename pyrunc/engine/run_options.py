@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import InvalidInput, PyruncError, Unsupported
+from ..errors import InvalidInput, PyruncError, Unsupported, not_utf8
 from ..oci import document
 from ..oci.record import Record
 from . import environment, go_values, limits
@@ -401,7 +401,7 @@ def _check_strings(values: dict[str, Any]) -> None:
         texts += [mount.source, mount.target]
     for text in texts:
         if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
-            raise InvalidInput(f"an argument is not valid UTF-8: {text[:200]}")
+            raise not_utf8(text)
     texts.append(values.get("trace") or "")
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL character inside an argument")

@@ -216,9 +216,11 @@ def test_closed_stdout_is_no_failure_of_the_container(loaded: Engine) -> None:
          "cannot use a file: too many open files (EMFILE)\n"
          "hint: raise the limit on open files (ulimit -n)"),
         ('exec "$0" volume rm "$(printf \'a\\377\')"', 1,
-         "an argument is not valid UTF-8: a\\udcff"),
+         "an argument is not valid UTF-8: a\\udcff\n"
+         "hint: names and values are text in UTF-8; type it so"),
         ('exec "$0" run --health-cmd "$(printf \'a\\377\')" busybox', 125,
-         "an argument is not valid UTF-8: a\\udcff"),
+         "an argument is not valid UTF-8: a\\udcff\n"
+         "hint: names and values are text in UTF-8; type it so"),
     ],
     ids=["no room to print", "six descriptors", "18 descriptors", "volume", "check"],
 )  # fmt: skip

@@ -185,7 +185,9 @@ def test_bug_goes_to_a_file_only_its_owner_reads(error: str, tmp_path: Path) -> 
         ("OSError(24, 'many')",
          "cannot use a file: too many open files (EMFILE)\n"
          "hint: raise the limit on open files (ulimit -n)\n"),
-        ("'a\\udcff'.encode()", "an argument is not valid UTF-8: a\\udcff\n"),
+        ("'a\\udcff'.encode()",
+         "an argument is not valid UTF-8: a\\udcff\n"
+         "hint: names and values are text in UTF-8; type it so\n"),
         ("ModuleNotFoundError('no', name='click')",
          "cannot find the library 'click' of Python\n"
          "hint: install pyrunc again, with its dependencies\n"),
